@@ -1,0 +1,75 @@
+"""Wherry: write a source or a destination, move its rows and its bookmark in one transaction.
+
+Authors import from here and from `wherry.testing`, and from nowhere else. Names are loaded when first used, so that
+`wherry --help` imports neither pyarrow nor pydantic.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wherry.contracts.config import ConnectorConfig as ConnectorConfig
+    from wherry.contracts.config import Secret as Secret
+    from wherry.contracts.config import public as public
+    from wherry.contracts.destination import Destination as Destination
+    from wherry.contracts.destination import Load as Load
+    from wherry.contracts.destination import Session as Session
+    from wherry.contracts.loading import Applied as Applied
+    from wherry.contracts.loading import Capabilities as Capabilities
+    from wherry.contracts.loading import Counts as Counts
+    from wherry.contracts.loading import Entry as Entry
+    from wherry.contracts.loading import Lease as Lease
+    from wherry.contracts.loading import Receipt as Receipt
+    from wherry.contracts.loading import RunRecord as RunRecord
+    from wherry.contracts.loading import Target as Target
+    from wherry.contracts.source import Run as Run
+    from wherry.contracts.source import Source as Source
+    from wherry.contracts.values import Batch as Batch
+    from wherry.contracts.values import Bookmark as Bookmark
+    from wherry.contracts.values import JsonValue as JsonValue
+    from wherry.contracts.values import Mark as Mark
+    from wherry.contracts.values import Progress as Progress
+    from wherry.contracts.values import ReadPlan as ReadPlan
+    from wherry.contracts.values import Selection as Selection
+    from wherry.contracts.values import Split as Split
+    from wherry.contracts.values import Stream as Stream
+    from wherry.contracts.wire import from_json as from_json
+    from wherry.contracts.wire import to_json as to_json
+    from wherry.errors import AuthError as AuthError
+    from wherry.errors import DataError as DataError
+    from wherry.errors import DestinationError as DestinationError
+    from wherry.errors import LeaseError as LeaseError
+    from wherry.errors import PolicyError as PolicyError
+    from wherry.errors import ResourceError as ResourceError
+    from wherry.errors import SchemaError as SchemaError
+    from wherry.errors import SourceError as SourceError
+    from wherry.errors import StateError as StateError
+    from wherry.errors import StreamError as StreamError
+    from wherry.errors import TransientError as TransientError
+    from wherry.errors import UsageError as UsageError
+    from wherry.errors import WherryError as WherryError
+    from wherry.hookspecs import hookimpl as hookimpl
+
+_HOME = {
+    "wherry.contracts.config": "ConnectorConfig Secret public",
+    "wherry.contracts.destination": "Destination Load Session",
+    "wherry.contracts.loading": "Applied Capabilities Counts Entry Lease Receipt RunRecord Target",
+    "wherry.contracts.source": "Run Source",
+    "wherry.contracts.values": "Batch Bookmark JsonValue Mark Progress ReadPlan Selection Split Stream",
+    "wherry.contracts.wire": "from_json to_json",
+    "wherry.errors": "AuthError DataError DestinationError LeaseError PolicyError ResourceError SchemaError "
+    "SourceError StateError StreamError TransientError UsageError WherryError",
+    "wherry.hookspecs": "hookimpl",
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'wherry' has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value

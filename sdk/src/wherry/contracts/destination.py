@@ -1,0 +1,148 @@
+"""The contract of a destination: a session holds the lease, a load is one transaction of rows and bookmark."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from wherry.contracts.config import ConnectorConfig
+from wherry.contracts.loading import Capabilities, Entry, Lease, Receipt, RunRecord, Target
+from wherry.contracts.values import Bookmark, Progress, ReadPlan, Split
+from wherry.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Destination(ABC):
+    """A place that takes tables. The constructor does no I/O."""
+
+    Config: ClassVar[type[ConnectorConfig]] = ConnectorConfig
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def check(self) -> None:
+        """Reach the destination and make sure that tables could be written there; leave nothing behind."""
+
+    def label(self) -> str:
+        """How to name this place in messages: no secret."""
+        return str(self.config.reference_text())
+
+    def schema_for(self, proposed: str) -> str:
+        """The schema that rows land in when the user named none and the source proposes `proposed`."""
+        return proposed
+
+    @abstractmethod
+    def storage(self, field: pa.Field) -> tuple[pa.DataType, ...]:
+        """How a column is kept: Arrow types this engine holds exactly, best first, each later one holding more.
+
+        The pipeline casts exactly into the first and moves on when a value does not fit; the last is usually utf8.
+        """
+
+    @abstractmethod
+    def open(
+        self, pipeline: str, *, schema: str, join: Lease | None = None, read_only: bool = False, wait: float = 0
+    ) -> Session:
+        """Take the pipeline's lease (`LeaseError` names its holder), or join one as a worker elsewhere.
+
+        read_only: no lease, no writes; works on a destination that has never been written. wait: seconds to wait for
+        a lease that somebody else holds.
+        """
+
+
+class Session(ABC):
+    """One pipeline's hold on a destination. Methods may be called from any thread; loads run side by side.
+
+    progress: by plan key, bookmarks are the pipeline's envelopes. names: (stream path, source column or "") -> the
+    destination's name, as recorded.
+    """
+
+    lease: Lease
+    progress: Mapping[str, Progress]
+    names: Mapping[tuple[str, str], str]
+
+    @abstractmethod
+    def start(self, plan: ReadPlan) -> int:
+        """Store the plan and its splits and return its generation; idempotent by `plan.id`.
+
+        Another open plan under the same key is dropped together with its generation.
+        """
+
+    @abstractmethod
+    def begin(self, plan: ReadPlan, split: Split) -> Load:
+        """A load for one split. Opens no transaction on shared tables."""
+
+    @abstractmethod
+    def publish(self, plan: ReadPlan, targets: Sequence[Target], generation: int, entry: Entry) -> Receipt:
+        """Swap the generation in and make `entry.bookmark` the lasting one, in one transaction; closes the plan.
+
+        Targets without a generation are not touched. Idempotent: first reads whether it already happened.
+        """
+
+    @abstractmethod
+    def schema(self, target: Target) -> pa.Schema | None:
+        """Columns of the target's table as it is now, storage types, without `_wherry_*`; None if there is none."""
+
+    @abstractmethod
+    def read(self, target: Target) -> pa.RecordBatchReader:
+        """Every row of the target's table, `_wherry_*` columns included."""
+
+    def execute(self, sql: str) -> pa.RecordBatchReader | None:
+        """Run one statement (SQL warehouses only); None when it returns no rows."""
+        raise UsageError(f"{type(self).__name__} runs no SQL")
+
+    @abstractmethod
+    def set(self, key: str, bookmark: Bookmark | None) -> None:
+        """Make `bookmark` the lasting one of a plan key and drop an open plan; None forgets the key."""
+
+    def adopt(self, table: str, namespace: str | None = None) -> None:
+        """Make this pipeline the owner of a table that another owned or that was made by hand."""
+        raise UsageError(f"{type(self).__name__} cannot adopt tables")
+
+    def runs(self) -> Sequence[RunRecord]:
+        """Earlier runs of every pipeline of this schema, newest first."""
+        return ()
+
+    @abstractmethod
+    def close(self, outcome: str = "ok") -> None:
+        """Give the lease back and record how the run ended: "ok", "failed", "stopped"."""
+
+
+class Load(ABC):
+    """Rows of one split on their way into one transaction. Used by one thread at a time.
+
+    Order of calls: prepare a target, write its rows, prepare again when its schema grew, ..., then commit or abort.
+    """
+
+    id: int
+    """Load id: UTC microseconds, unique and rising in its schema."""
+
+    @abstractmethod
+    def prepare(self, target: Target) -> None:
+        """Before a stream's first write, and each time its schema grew (fields added, or types widened)."""
+
+    @abstractmethod
+    def write(self, stream: str, rows: pa.RecordBatch) -> None:
+        """Stage rows that only this load sees; columns are the target's fields in any order, absent ones NULL.
+
+        In merge and history a column `_wherry_pos` int64 gives the order; in a changes target `_wherry_op` int8 and,
+        with partial updates, `_wherry_unset` list<int16> (positions in the target's schema) come along.
+        """
+
+    @abstractmethod
+    def truncate(self, stream: str) -> None:
+        """Forget what is staged for the stream, and empty its table when this load commits, before later rows."""
+
+    @abstractmethod
+    def commit(self, entry: Entry) -> Receipt:
+        """Additive DDL, then one transaction: apply, record, compare-and-swap of the split's state, COMMIT.
+
+        Raises without a trace in the destination when the counts differ or the swap does not match (`LeaseError`).
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Drop what was staged. Safe to call at any time, also after a failed commit."""

@@ -1,0 +1,85 @@
+"""The contract of a source: one abstract pair, `discover` and `read`; everything else has a default."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from wherry.contracts.config import ConnectorConfig
+from wherry.contracts.values import Batch, Bookmark, Mark, Progress, ReadPlan, Selection, Split, Stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What the host gives a source before its first call.
+
+    log: a logger that redacts secrets.  stop: set when the run should end at the next item.  bytes: this lane's
+    minimum share of the byte budget: aim at batches of a quarter of it or less.
+    """
+
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("wherry.source"))
+    stop: threading.Event = field(default_factory=threading.Event)
+    bytes: int = 64 << 20
+
+
+class Source(ABC):
+    """Reads streams. One instance a lane, used by one thread at a time; the constructor does no I/O.
+
+    Order of calls: check or discover or plan; then, maybe on another instance, read, with `acknowledge` between two
+    items on the reading thread; close, always. The instance that planned lives until its last split has ended.
+    """
+
+    Config: ClassVar[type[ConnectorConfig]] = ConnectorConfig
+    filters: ClassVar[bool] = False
+    """`Selection.where` is understood."""
+
+    run: Run
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+        self.run = Run()
+
+    def identity(self) -> tuple[str, str]:
+        """(short name, canonical address) of what is read, from the configuration alone: no user, no secret.
+
+        The short name is the default schema and names the pipeline; the address goes into what a bookmark covers.
+        """
+        text = self.config.reference_text()
+        return text or "source", text
+
+    def check(self) -> None:
+        """Reach the source with these credentials; raise `AuthError`, `TransientError` or `SourceError`."""
+        next(iter(self.discover()), None)
+
+    @abstractmethod
+    def discover(self, only: Sequence[str] = ("*",)) -> Iterable[Stream]:
+        """The streams on offer. `only`: globs over `Stream.path` that may be pushed down; the host filters again."""
+
+    def plan(self, selected: Sequence[Selection], progress: Mapping[str, Progress]) -> Iterable[ReadPlan]:
+        """The work to do; no plan for a stream that has nothing new. Default: one plan and one split a stream.
+
+        progress: by plan key, bookmarks as this source emitted them. A plan begun earlier is resumed by returning
+        `Progress.open` as it is: only if its remaining splits still fit the finished ones.
+        """
+        for selection in selected:
+            key = selection.stream.path
+            known = progress.get(key, Progress())
+            if known.open is not None and selection.mode != "replace":
+                yield known.open
+            else:
+                split = Split(key=key, streams=(selection,), bookmark=known.bookmark)
+                yield ReadPlan(key=key, splits=(split,))
+
+    @abstractmethod
+    def read(self, split: Split) -> Iterator[Batch | Mark]:
+        """Rows and marks of one split, from `split.bookmark` on. Called again with a later bookmark after a failure."""
+
+    def acknowledge(self, split: Split, bookmark: Bookmark) -> None:
+        """The destination has committed up to `bookmark`. A replication slot advances here and nowhere else."""
+
+    def close(self) -> None:
+        """Let go of connections, children and files. Called once, also after an error."""

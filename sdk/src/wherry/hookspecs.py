@@ -1,0 +1,57 @@
+"""Hooks: what a plugin may observe of a run. Progress view, `--json` writer and run log stand on these same specs.
+
+A hook runs on the host's own event thread, never between a batch and its commit; one that raises or sleeps is
+contained and reported. Arguments are plain values; take only those you need, by name. A plugin is a module listed
+under the entry-point group `wherry.hooks`, its functions marked with `wherry.hookimpl`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pluggy
+
+hookspec = pluggy.HookspecMarker("wherry")
+hookimpl = pluggy.HookimplMarker("wherry")
+
+
+@hookspec
+def run_started(run: int | None, pipeline: str, source: str, destination: str, streams: list[dict[str, Any]]) -> None:
+    """The plan is made. streams: objects with stream, table, mode, key, cursor, row_estimate, notes."""
+
+
+@hookspec
+def batch_loaded(stream: str, rows: int, bytes: int) -> None:
+    """Rows were handed to the destination; not yet committed."""
+
+
+@hookspec
+def load_committed(stream: str, load_id: int, counts: Mapping[str, int], bookmark: Any) -> None:
+    """One stream's share of a commit. counts: read, boundary, mapped, rejected, staged, inserted, updated, deleted,
+    bytes."""
+
+
+@hookspec
+def schema_changed(stream: str, table: str, added: Mapping[str, str], widened: Mapping[str, tuple[str, str]]) -> None:
+    """A table's columns changed in mid-run. added: column -> type. widened: column -> (old, new)."""
+
+
+@hookspec
+def rows_rejected(stream: str, rows: int, column: str, reason: str) -> None:
+    """Rows went to `<table>__rejected`."""
+
+
+@hookspec
+def stream_finished(stream: str, table: str, outcome: str, counts: Mapping[str, int], seconds: float) -> None:
+    """outcome: "committed", "unchanged", "failed", "stopped"."""
+
+
+@hookspec
+def message(level: str, text: str) -> None:
+    """A line for people. level: "info", "warning"."""
+
+
+@hookspec
+def run_finished(run: int | None, outcome: str, exit_code: int, seconds: float, totals: Mapping[str, int]) -> None:
+    """The run is over, whatever its outcome: "ok", "failed", "stopped"."""
