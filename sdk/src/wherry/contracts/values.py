@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import pyarrow as pa
 
+JsonValue = Any
 """None, bool, int, float, str, list or dict of them."""
 
-Bookmark = JsonValue
+Bookmark = Any
 """Where to resume. Owned by the source, opaque to all others, compared only for equality."""
 
 Mode = Literal["append", "merge", "replace", "history"]
