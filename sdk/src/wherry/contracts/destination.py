@@ -71,6 +71,14 @@ class Session(ABC):
         Another open plan under the same key is dropped together with its generation.
         """
 
+    def resume(self, plan: ReadPlan) -> Progress:
+        """Read again where a started plan stands, after a failure (maybe of a commit whose answer was lost).
+
+        Later loads of the plan swap against the state seen here: the sequence number a load expects is the one that
+        was read together with the bookmark it started from (at open, here, or by an own commit), never a newer one.
+        """
+        return self.progress[plan.key]
+
     @abstractmethod
     def begin(self, plan: ReadPlan, split: Split) -> Load:
         """A load for one split. Opens no transaction on shared tables."""
