@@ -1,0 +1,1 @@
+"""Moving rows: selections, plans, lanes and loads. Start reading at `run.py`."""

@@ -1,0 +1,204 @@
+"""Batches of a stream become batches of its table: names mapped, values cast exactly, the schema widened when needed."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from wherry.contracts.destination import Destination
+from wherry.contracts.loading import Target
+from wherry.contracts.values import KIND, OP, POSITION, UNSET, Selection
+from wherry.errors import DataError, SchemaError
+from wherry.pipeline import types
+from wherry.pipeline.lattice import InexactError, exact_cast, join
+from wherry.pipeline.names import NameMap
+
+SOURCE_NAME = b"wherry:source"
+_PASSED = (OP, UNSET)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a batch made of the table's columns: added name -> type, widened name -> (old, new), types for people."""
+
+    added: dict[str, str]
+    widened: dict[str, tuple[str, str]]
+
+
+class Conformer:
+    """One stream's way into its table. Shared by the lanes of a plan; `target` only ever grows.
+
+    version rises with each change: a load prepares the target again when it has seen an older one.
+    """
+
+    def __init__(self, selection: Selection, target: Target, destination: Destination, names: NameMap):
+        self.selection = selection
+        self.target = target
+        self.version = 0
+        self._destination = destination
+        self._names = names
+        self._lock = threading.Lock()
+        self._wanted = {c: types.parse(t, c) for c, t in selection.types.items()}
+        self._kept = None if selection.columns is None else frozenset(selection.columns)
+
+    def announce(self, schema: pa.Schema) -> Change | None:
+        """Columns the source says will come; so a table has them even when no row does."""
+        empty = pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in schema], schema=schema)
+        return self.conform(empty)[1]
+
+    def conform(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Change | None]:
+        """The batch with the table's names and types, and what it changed of the table's columns."""
+        with self._lock:
+            before = self.target
+            fields: list[pa.Field] = []
+            columns: list[pa.Array] = []
+            for field, column in zip(batch.schema, batch.columns, strict=True):
+                if field.name in _PASSED:
+                    fields.append(field)
+                    columns.append(column)
+                elif self._kept is None or field.name in self._kept:
+                    fitted = self._fit(field, column)
+                    if fitted is not None:
+                        fields.append(fitted[0])
+                        columns.append(fitted[1])
+            self._translate_unset(fields, columns)
+            return _batch(fields, columns, batch.num_rows), self._change(before)
+
+    def _translate_unset(self, fields: list[pa.Field], columns: list[pa.Array]) -> None:
+        """Positions of untouched columns, given in the stream's schema, become those of the target's."""
+        at = next((i for i, f in enumerate(fields) if f.name == UNSET), None)
+        if at is None:
+            return
+        path, schema = self.selection.stream.path, self.target.schema
+        place = {
+            i: schema.get_field_index(self._names.column(path, name))
+            for i, name in enumerate(self.selection.stream.schema.names)
+            if name not in _PASSED and (self._kept is None or name in self._kept)
+        }
+        present = {f.name for f in fields}
+        absent = [i for i, name in enumerate(schema.names) if name not in present]
+        rows = [
+            None if row is None else sorted({place[i] for i in row if place.get(i, -1) >= 0} | set(absent))
+            for row in columns[at].to_pylist()
+        ]
+        columns[at] = pa.array(rows, pa.list_(pa.int16()))
+        fields[at] = pa.field(UNSET, pa.list_(pa.int16()))
+
+    def _fit(self, field: pa.Field, column: pa.Array) -> tuple[pa.Field, pa.Array] | None:
+        wanted = self._wanted.get(field.name)
+        if wanted is not None:
+            field = wanted
+            column = self._force(field, column)
+        if pa.types.is_null(field.type):
+            return None  # not a type yet: the column comes with its first value
+        name = self._names.column(self.selection.stream.path, field.name)
+        index = self.target.schema.get_field_index(name)
+        current = self.target.schema.field(index) if index >= 0 else None
+        for candidate in self._candidates(field, current):
+            try:
+                fitted = exact_cast(column, candidate.type)
+            except InexactError:
+                continue
+            final = candidate.with_name(name)
+            self._keep(field.name, final, index)
+            return final, fitted
+        raise SchemaError(
+            f"column {field.name!r}: no type of the destination holds both {types.show(field)} and what is there",
+            next=f"give the column a type: --type {field.name}=text",
+        )
+
+    def _force(self, field: pa.Field, column: pa.Array) -> pa.Array:
+        try:
+            return exact_cast(column, field.type)
+        except InexactError as error:
+            raise DataError(
+                f"column {field.name!r}, row {error.row} of its batch: not a {types.show(field)}",
+                column=field.name, row=error.row, key="type", next=f"--type {field.name}=text keeps it as it is",
+            ) from None  # fmt: skip
+
+    def _candidates(self, field: pa.Field, current: pa.Field | None) -> list[pa.Field]:
+        """Fields to try, best first: the table's own type if that may hold it, then wider ones."""
+        storage = [self._stored(field, t) for t in self._destination.storage(field)]
+        if current is None:
+            return storage
+        if current.type.equals(field.type) or _kind(current) == _kind(storage[0]) and current.type.equals(storage[0].type):
+            return [_merge_kind(current, field), *self._widened(current, storage)]
+        return self._widened(current, storage)
+
+    def _widened(self, current: pa.Field, storage: list[pa.Field]) -> list[pa.Field]:
+        found: list[pa.Field] = []
+        for offered in storage:
+            joined = join(current.type, offered.type)
+            if joined is None:  # number and float: the table's type while every value is exact, else text
+                found.append(current)
+                joined = pa.utf8()
+            found.extend(self._stored(current, t) for t in self._destination.storage(current.with_type(joined)))
+        found.append(self._stored(current, pa.utf8()))
+        return [_merge_kind(f, storage[0]) for f in found]
+
+    @staticmethod
+    def _stored(field: pa.Field, storage: pa.DataType) -> pa.Field:
+        kind = (field.metadata or {}).get(KIND)
+        if kind is None and pa.types.is_nested(field.type) and pa.types.is_string(storage):
+            kind = b"json"
+        keep = {KIND: kind} if kind is not None and pa.types.is_string(storage) else None
+        return pa.field(field.name, storage, metadata=keep)
+
+    def _keep(self, source: str, final: pa.Field, index: int) -> None:
+        metadata = dict(final.metadata or {})
+        if final.name != source:
+            metadata[SOURCE_NAME] = source.encode()
+        final = final.with_metadata(metadata or None)
+        schema = self.target.schema
+        if index >= 0 and schema.field(index).equals(final, check_metadata=True):
+            return
+        if index >= 0 and _same(schema.field(index), final):
+            schema = schema.set(index, final)
+            self.target = replace(self.target, schema=schema)
+            return
+        schema = schema.append(final) if index < 0 else schema.set(index, final)
+        self.target = replace(self.target, schema=schema)
+        self.version += 1
+
+    def _change(self, before: Target) -> Change | None:
+        if before is self.target:
+            return None
+        added, widened = {}, {}
+        for field in self.target.schema:
+            index = before.schema.get_field_index(field.name)
+            if index < 0:
+                added[field.name] = types.show(field)
+            elif not _same(before.schema.field(index), field):
+                widened[field.name] = (types.show(before.schema.field(index)), types.show(field))
+        return Change(added=added, widened=widened) if added or widened else None
+
+
+def with_position(batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
+    """The batch with a column `_wherry_pos` that counts from `first`."""
+    import pyarrow.compute as pc
+
+    ones = pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), batch.num_rows), start=first - 1)
+    return batch.append_column(pa.field(POSITION, pa.int64()), ones)
+
+
+def _batch(fields: list[pa.Field], columns: list[pa.Array], rows: int) -> pa.RecordBatch:
+    if fields:
+        return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+    return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
+
+
+def _kind(field: pa.Field) -> bytes | None:
+    return (field.metadata or {}).get(KIND)
+
+
+def _same(a: pa.Field, b: pa.Field) -> bool:
+    return bool(a.type.equals(b.type)) and _kind(a) == _kind(b)
+
+
+def _merge_kind(field: pa.Field, other: pa.Field) -> pa.Field:
+    """A text column stays JSON or UUID only while all that goes in is."""
+    if _kind(field) == _kind(other) or _kind(field) is None:
+        return field
+    return field.with_metadata({k: v for k, v in (field.metadata or {}).items() if k != KIND} or None)

@@ -1,0 +1,83 @@
+"""The envelope a destination keeps for a split: the source's bookmark, the boundary, what it covers, the choice made.
+
+    {"v": 1, "source": <bookmark>, "boundary": {stream: ...}, "covers": <hash>, "choice": {stream: {mode, key, ...}}}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from wherry.contracts.values import Bookmark, JsonValue, Progress, ReadPlan, Selection
+from wherry.errors import StateError
+
+VERSION = 1
+
+
+def covers(selections: Sequence[Selection], identity: str) -> str:
+    """Hash of everything a bookmark depends on: two that differ do not stand for the same rows."""
+    parts = [
+        [s.stream.path, s.stream.incarnation, s.mode, s.cursor, list(s.key), list(s.columns or ()), s.where, s.start]
+        for s in selections
+    ]
+    return hashlib.blake2b(json.dumps([identity, parts]).encode(), digest_size=12).hexdigest()
+
+
+def choice(selection: Selection) -> dict[str, Any]:
+    """What the user or the author settled for a stream, to be remembered with its bookmark."""
+    fields = {
+        "mode": selection.mode,
+        "key": list(selection.key),
+        "cursor": selection.cursor,
+        "columns": list(selection.columns) if selection.columns is not None else None,
+        "where": selection.where,
+        "start": selection.start,
+        "lookback": selection.lookback or None,
+        "table": selection.table,
+        "types": dict(selection.types),
+        "incarnation": selection.stream.incarnation,
+    }
+    return {name: value for name, value in fields.items() if value not in (None, [], {}, "")}
+
+
+def seal(bookmark: Bookmark, boundaries: dict[str, JsonValue], plan: ReadPlan, identity: str) -> JsonValue:
+    """The envelope for a bookmark of one of the plan's splits."""
+    selections = streams_of(plan)
+    envelope: dict[str, Any] = {"v": VERSION, "source": bookmark, "covers": covers(selections, identity)}
+    kept = {stream: boundary for stream, boundary in boundaries.items() if boundary}
+    if kept:
+        envelope["boundary"] = kept
+    envelope["choice"] = {s.stream.path: choice(s) for s in selections}
+    return envelope
+
+
+def open_(envelope: JsonValue) -> dict[str, Any]:
+    """The parts of an envelope; {} for None. Raises `StateError` for one from a newer Wherry or none at all."""
+    if envelope is None:
+        return {}
+    if not isinstance(envelope, dict) or "v" not in envelope:
+        raise StateError("a stored bookmark cannot be read", next="wherry state reset DEST STREAM reads it all again")
+    if envelope["v"] > VERSION:
+        raise StateError(
+            f"a stored bookmark has format {envelope['v']}, this wherry knows {VERSION}", next="pip install -U wherry"
+        )
+    return envelope
+
+
+def unwrap(progress: Progress) -> Progress:
+    """Progress with the source's own bookmarks in place of envelopes, and `covers` filled in."""
+    envelope = open_(progress.bookmark)
+    plan = progress.open
+    if plan is not None:
+        splits = tuple(replace(s, bookmark=open_(s.bookmark).get("source")) for s in plan.splits)
+        plan = replace(plan, splits=splits)
+    return replace(progress, bookmark=envelope.get("source"), open=plan, covers=envelope.get("covers", ""))
+
+
+def streams_of(plan: ReadPlan) -> tuple[Selection, ...]:
+    """Each stream's selection once, in the order of the splits."""
+    found = {s.stream.path: s for split in plan.splits for s in split.streams}
+    return tuple(found.values())

@@ -1,0 +1,76 @@
+"""The name map: what a stream or column is called in the destination.
+
+Names are kept as the source spells them. Only where the engine could not keep two apart (same name but for case or
+Unicode form, a name cut at the byte limit) or reserves one (`_wherry_…`, the empty name) does a short hash of the
+original follow: injective by construction, stable between runs because every choice is recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import unicodedata
+from collections.abc import Mapping
+
+from wherry.errors import DataError
+
+_RESERVED = "_wherry_"
+_ROOM = 24  # bytes left for what is appended to table names: __rejected, __sample, generation marks
+
+
+class NameMap:
+    """(stream path, source column or "") -> name. Filled from what the destination recorded; grows by `table`, `column`."""
+
+    def __init__(self, recorded: Mapping[tuple[str, str], str], *, limit: int, case_sensitive: bool):
+        self._names = dict(recorded)
+        self._limit = limit
+        self._fold = str if case_sensitive else _casefold
+        self._lock = threading.Lock()
+        self._used: dict[tuple[str, str], set[str]] = {}
+        for (stream, column), name in self._names.items():
+            self._used.setdefault(self._space(stream, column), set()).add(self._fold(name))
+
+    def table(self, stream: str, wanted: str) -> str:
+        """The table of a stream; `wanted` is its own name or what the user asked for."""
+        return self._name(stream, "", wanted, self._limit - _ROOM)
+
+    def column(self, stream: str, source: str) -> str:
+        """The column of a stream's table that holds the source's column."""
+        return self._name(stream, source, source, self._limit)
+
+    def _space(self, stream: str, column: str) -> tuple[str, str]:
+        return ("table", stream.rpartition(".")[0]) if column == "" else ("column", stream)
+
+    def _name(self, stream: str, column: str, wanted: str, limit: int) -> str:
+        with self._lock:
+            known = self._names.get((stream, column))
+            if known is not None:
+                return known
+            used = self._used.setdefault(self._space(stream, column), set())
+            name = self._free(wanted, used, limit)
+            used.add(self._fold(name))
+            self._names[stream, column] = name
+            return name
+
+    def _free(self, wanted: str, used: set[str], limit: int) -> str:
+        if "\0" in wanted:
+            raise DataError(f"the name {wanted!r} holds a NUL character, which no engine keeps")
+        fits = len(wanted.encode()) <= limit and wanted.strip() and not wanted.lower().startswith(_RESERVED)
+        if fits and self._fold(wanted) not in used:
+            return wanted
+        digest = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()
+        stem = wanted if wanted.strip() and not wanted.lower().startswith(_RESERVED) else f"column{wanted}".rstrip()
+        for length in range(6, 33):
+            suffix = "_" + digest[:length]
+            name = _cut(stem, limit - len(suffix)) + suffix
+            if self._fold(name) not in used:
+                return name
+        raise DataError(f"no free name for {wanted!r}")
+
+
+def _casefold(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _cut(text: str, limit: int) -> str:
+    return text.encode()[:limit].decode(errors="ignore")

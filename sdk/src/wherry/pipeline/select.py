@@ -1,0 +1,186 @@
+"""What is synced and how: discovered streams + what the user asked + what was settled earlier = selections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+from wherry.contracts.values import MODES, Mode, Selection, Stream
+from wherry.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a user may say about a stream; None: nothing said. Meanings as in `Selection`."""
+
+    mode: Mode | None = None
+    key: tuple[str, ...] | None = None
+    cursor: str | None = None
+    columns: tuple[str, ...] | None = None
+    where: str | None = None
+    start: str | None = None
+    end: str | None = None
+    lookback: float | None = None
+    table: str | None = None
+    types: Mapping[str, str] | None = None
+
+    def over(self, other: Wish) -> Wish:
+        """This wish, with what it leaves open taken from `other`."""
+        mine = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(other, **{k: v for k, v in mine.items() if v is not None})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A selection and how it came about. rebuild: the table is made anew aside, because it was kept by replacing."""
+
+    selection: Selection
+    rebuild: bool = False
+    remembered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """All that was asked for: which streams (globs), what for every one, what for some (glob -> wish, False: leave out)."""
+
+    only: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    common: Wish = field(default_factory=Wish)
+    special: Mapping[str, Wish | bool] = field(default_factory=dict)
+    full_refresh: bool = False
+    limit: int | None = None
+
+    def wanted(self, streams: Iterable[Stream]) -> list[Stream]:
+        """The streams meant by the globs; raises `UsageError` when one names none."""
+        streams = list(streams)
+        for glob in self.only:
+            if not any(_matches(s, glob) for s in streams):
+                raise _no_stream(glob, streams)
+        off = [*self.exclude, *(g for g, wish in self.special.items() if wish is False)]
+        found = [
+            s for s in streams if any(_matches(s, g) for g in self.only) and not any(_matches(s, g) for g in off)
+        ]
+        if streams and not found:
+            raise UsageError("every stream is excluded", key="exclude", next="exclude less, or name one with --stream")
+        return found
+
+    def wish(self, stream: Stream) -> Wish:
+        """What was asked for one stream: special over common."""
+        wish = self.common
+        for glob, special in self.special.items():
+            if isinstance(special, Wish) and _matches(stream, glob):
+                wish = special.over(wish)
+        return wish
+
+
+def choose(stream: Stream, wishes: Wishes, remembered: Mapping[str, Any]) -> Choice:
+    """The selection for one stream. `remembered`: what an earlier run settled (`envelope.choice`)."""
+    wish = wishes.wish(stream)
+    if wishes.limit is not None:
+        return Choice(selection=replace(_settle(stream, wish, {}), mode="replace", limit=wishes.limit))
+    rebuild = wishes.full_refresh
+    if remembered and not rebuild:
+        if remembered.get("mode") == "replace" and _settle(stream, wish, remembered).mode != "replace":
+            rebuild = True  # rows kept by replacing carry no bookmark: only a complete read may be built upon
+        elif remembered.get("mode") != "replace":
+            _refuse_change(stream, wish, remembered)
+    return Choice(selection=_settle(stream, wish, remembered), rebuild=rebuild, remembered=bool(remembered))
+
+
+def _settle(stream: Stream, wish: Wish, remembered: Mapping[str, Any]) -> Selection:
+    known = {k: remembered[k] for k in ("key", "cursor", "where", "start", "lookback", "table", "types") if k in remembered}
+    columns = _columns(stream, wish.columns) if wish.columns is not None else remembered.get("columns")
+    key = wish.key or tuple(known.get("key", ())) or stream.primary_key
+    mode = wish.mode or (remembered.get("mode") if wish.cursor is None else None)
+    kept = remembered.get("mode") in ("append", "merge", "history") or not remembered
+    cursor = wish.cursor or known.get("cursor") or (stream.cursor if kept and mode != "replace" else None)
+    mode = mode or _default_mode(stream, key, cursor)
+    selection = Selection(
+        stream=stream,
+        mode=mode,
+        key=key if mode in ("merge", "history") or cursor else wish.key or (),
+        cursor=None if mode == "replace" else cursor,
+        columns=None if columns is None else tuple(columns),
+        where=wish.where if wish.where is not None else known.get("where"),
+        start=wish.start if wish.start is not None else known.get("start"),
+        end=wish.end,
+        lookback=wish.lookback if wish.lookback is not None else known.get("lookback", 0),
+        table=wish.table or known.get("table"),
+        types=wish.types if wish.types is not None else known.get("types", {}),
+    )
+    _check(selection)
+    return selection
+
+
+def _default_mode(stream: Stream, key: tuple[str, ...], cursor: str | None) -> Mode:
+    if stream.changes and key:
+        return "merge"
+    if cursor:
+        return "merge" if key else "append"
+    return "append" if stream.part else "replace"
+
+
+def _check(s: Selection) -> None:
+    path, names = s.stream.path, s.stream.schema.names
+    if s.mode not in MODES:
+        raise UsageError(f"mode {s.mode!r} is not known", key="mode", next=f"one of {', '.join(MODES)}")
+    for option, column in [("cursor", s.cursor), *(("key", k) for k in s.key)]:
+        if column is not None and names and column not in names:
+            raise UsageError(f"{option}: stream {path} has no column {column!r}", key=option, next=near(column, names))
+    if s.mode in ("merge", "history") and not s.key:
+        raise UsageError(f"mode {s.mode} needs a key, and stream {path} has none", key="key", next="name it: --key COLUMN")
+    if s.mode == "append" and s.lookback and not s.key:
+        raise UsageError(f"append with a look-back needs a key for stream {path}", key="lookback", next="--key COLUMN")
+    if s.columns is not None:
+        dropped = [c for c in (*s.key, s.cursor) if c is not None and c not in s.columns]
+        if dropped:
+            raise UsageError(f"columns leave out {dropped[0]!r}, which is key or cursor of {path}", key="columns")
+
+
+def _refuse_change(stream: Stream, wish: Wish, remembered: Mapping[str, Any]) -> None:
+    old_mode = remembered.get("mode")
+    asked: list[tuple[str, Any, Any]] = [
+        ("mode", old_mode, wish.mode),
+        ("key", ",".join(remembered.get("key", ())), None if wish.key is None else ",".join(wish.key)),
+        ("cursor", remembered.get("cursor"), wish.cursor),
+    ]
+    for name, old, new in asked:
+        if new is not None and new != (old or ""):
+            raise UsageError(
+                f"stream {stream.path} was synced with {name} {old or 'none'}, now {new} is asked",
+                key=name,
+                next=f"add --full-refresh to rebuild the table, or wherry state reset DEST {stream.path}",
+            )
+
+
+def _columns(stream: Stream, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Names, globs and exclusions ("!note", ["*", "!tmp_*"]) over the stream's columns, in its order."""
+    names = stream.schema.names
+    keep = [g for g in wanted if not g.startswith("!")] or ["*"]
+    drop = [g[1:] for g in wanted if g.startswith("!")]
+    for glob in [*keep, *drop]:
+        if not any(fnmatchcase(n, glob) for n in names):
+            raise UsageError(f"columns: stream {stream.path} has no column {glob!r}", key="columns", next=near(glob, names))
+    kept = [n for n in names if any(fnmatchcase(n, g) for g in keep) and not any(fnmatchcase(n, g) for g in drop)]
+    return tuple(kept)
+
+
+def _matches(stream: Stream, glob: str) -> bool:
+    return fnmatchcase(stream.path, glob) or fnmatchcase(stream.name, glob)
+
+
+def _no_stream(glob: str, streams: Sequence[Stream]) -> UsageError:
+    names = [s.path for s in streams]
+    return UsageError(f"no stream matches {glob!r}", key="stream", next=near(glob, names))
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """Advice: the nearest known names, or the first few."""
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(close) + "?"
+    shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
+    return f"there are: {shown}" if known else "there are none"
