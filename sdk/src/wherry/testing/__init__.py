@@ -1,0 +1,33 @@
+"""For tests: reference connectors with fault switches, comparison of tables, and the conformance kit.
+
+Names are loaded when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wherry.testing.faults import Faults as Faults
+    from wherry.testing.faults import hang as hang
+    from wherry.testing.faults import slow as slow
+    from wherry.testing.memory import MemoryDestination as MemoryDestination
+    from wherry.testing.memory import MemorySource as MemorySource
+    from wherry.testing.memory import MemoryStream as MemoryStream
+    from wherry.testing.memory import Store as Store
+
+_HOME = {
+    "wherry.testing.faults": "Faults hang slow",
+    "wherry.testing.memory": "MemoryDestination MemorySource MemoryStream Store",
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'wherry.testing' has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
