@@ -79,11 +79,11 @@ class MemoryDestination(Destination):
     ) -> Session:
         self.config.faults.hit("open")
         if read_only or join:
-            return MemorySession(self.config, (schema, pipeline), join)
+            return MemorySession(self.config, (schema, pipeline), join, owner=False)
         deadline = time.monotonic() + wait
         while True:
             try:
-                return MemorySession(self.config, (schema, pipeline), self._lease((schema, pipeline)))
+                return MemorySession(self.config, (schema, pipeline), self._lease((schema, pipeline)), owner=True)
             except LeaseError:
                 if time.monotonic() >= deadline:
                     raise
@@ -115,11 +115,11 @@ def _epoch(contents: Contents, hold: Hold) -> int:
 
 
 class MemorySession(Session):
-    """`lease` is missing in a read-only session, which may do nothing that needs one."""
+    """`lease` is missing in a read-only session, which may do nothing that needs one. owner: gives it back."""
 
-    def __init__(self, config: MemoryConfig, hold: Hold, lease: Lease | None) -> None:
+    def __init__(self, config: MemoryConfig, hold: Hold, lease: Lease | None, *, owner: bool) -> None:
         self.config, self.store, self.hold = config, config.store, hold
-        self.writing, self.joined = lease is not None, lease is not None
+        self.writing, self.owner = lease is not None, owner
         self.seen = {key[1:]: row.seq for key, row in self.store.now.state.items() if key[0] == hold}
         """By (plan key, split key): the seq that was read together with the bookmark. Loads swap against it."""
         if lease:
@@ -284,9 +284,9 @@ class MemorySession(Session):
         )
 
     def close(self, outcome: str = "ok") -> None:
-        if not self.writing or self.joined:
+        writing, self.writing = self.writing, False
+        if not (writing and self.owner):
             return
-        self.writing = False
         with self.store.transaction() as draft:
             held = draft.runs[self.hold, self.lease.epoch]
             record = replace(held.record, finished=self.store.clock(), outcome=outcome)
