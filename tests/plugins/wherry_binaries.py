@@ -12,7 +12,12 @@ from pathlib import Path
 
 
 def binaries() -> Path:
-    """The folder of `initdb`, `pg_ctl` and `postgres`: the newest installed, else those that a wheel carries."""
+    """The folder of `initdb`, `pg_ctl` and `postgres`: the newest installed, else those that a wheel carries.
+
+    WHERRY_TEST_POSTGRES names another one.
+    """
+    if chosen := os.environ.get("WHERRY_TEST_POSTGRES"):
+        return Path(chosen)
     found = {Path(path).resolve().parent for path in [shutil.which("initdb"), shutil.which("pg_ctl")] if path}
     found.update(Path("/usr/lib/postgresql").glob("*/bin"))
     if config := shutil.which("pg_config"):
