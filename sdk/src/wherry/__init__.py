@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wherry.contracts.loading import Target as Target
     from wherry.contracts.source import Run as Run
     from wherry.contracts.source import Source as Source
+    from wherry.contracts.values import KIND as KIND
     from wherry.contracts.values import Batch as Batch
     from wherry.contracts.values import Bookmark as Bookmark
     from wherry.contracts.values import JsonValue as JsonValue
@@ -57,7 +58,7 @@ _HOME = {
     "wherry.contracts.destination": "Destination Load Session",
     "wherry.contracts.loading": "Applied Capabilities Counts Entry Lease Receipt RunRecord Target",
     "wherry.contracts.source": "Run Source",
-    "wherry.contracts.values": "Batch Bookmark JsonValue Mark Progress ReadPlan Selection Split Stream",
+    "wherry.contracts.values": "KIND Batch Bookmark JsonValue Mark Progress ReadPlan Selection Split Stream",
     "wherry.contracts.wire": "from_json to_json",
     "wherry.errors": "AuthError DataError DestinationError LeaseError PolicyError ResourceError SchemaError "
     "SourceError StateError StreamError TransientError UsageError WherryError",
