@@ -1,0 +1,59 @@
+"""One reader a format: a first pass that finds the exact schema, a second that gives the rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from wherry_source_files.client import LocalFile
+from wherry_source_files.config import FilesConfig
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SAMPLE_BYTES = 1 << 20
+"""How much of a file's head `discover` looks at, in bytes after decompression."""
+
+
+class Reader(ABC):
+    """Reads files of one format into one schema. Order of calls: survey each file, then schema, then batches.
+
+    batch_bytes: aim of a batch.  text: columns that the user wants as text: literals are kept as they are.
+    """
+
+    def __init__(self, config: FilesConfig, batch_bytes: int, text: frozenset[str] = frozenset()) -> None:
+        self.config = config
+        self.batch_bytes = batch_bytes
+        self.text = text
+
+    @abstractmethod
+    def sample(self, file: LocalFile) -> int | None:
+        """Look at the head of a file in place of `survey`; returns an estimate of its rows, None if unknown."""
+
+    @abstractmethod
+    def survey(self, file: LocalFile) -> Iterator[None]:
+        """Look at all of a file, yielding between pieces of work. Raises `DataError` for what cannot be read."""
+
+    @abstractmethod
+    def schema(self) -> pa.Schema:
+        """The schema that holds every value of the files surveyed."""
+
+    @abstractmethod
+    def batches(self, file: LocalFile, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of a surveyed file, in order. columns: only these, where leaving others out saves work."""
+
+
+def reader_for(format: str) -> type[Reader]:
+    """The reader of a format of `client.SUFFIXES`, imported when first asked for."""
+    if format in ("csv", "tsv"):
+        from wherry_source_files.formats.delimited import DelimitedReader
+
+        return DelimitedReader
+    if format in ("json", "jsonl"):
+        from wherry_source_files.formats.json_rows import JsonReader
+
+        return JsonReader
+    from wherry_source_files.formats.columnar import ArrowReader, ParquetReader
+
+    return ParquetReader if format == "parquet" else ArrowReader

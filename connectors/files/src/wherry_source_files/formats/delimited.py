@@ -1,0 +1,284 @@
+"""CSV and TSV: every field is read as text; its column's facts, over the whole file, decide the type."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pc
+from wherry import DataError
+
+from wherry_source_files.client import LocalFile
+from wherry_source_files.formats import SAMPLE_BYTES, Reader
+from wherry_source_files.formats.literals import TEXT_FACTS, Facts, convert, observe
+from wherry_source_files.formats.text import TextFile, Utf8Reader, open_text
+
+HEAD = 4 << 20
+LARGEST_ROW = 1 << 30
+SENTINEL = "\x1e-end-\x1e"
+
+
+class DelimitedReader(Reader):
+    """CSV and TSV files. Small files are kept in memory between the two passes."""
+
+    _facts: dict[str, Facts]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._facts = {}
+        self._kept: dict[str, list[pa.RecordBatch]] = {}
+        self._room = self.batch_bytes
+        self._block = max(1 << 16, min(4 << 20, self.batch_bytes))
+
+    def sample(self, file: LocalFile) -> int | None:
+        """Rows of the head; an estimate of all from the sizes."""
+        rows = size = 0
+        with open_text(file, self.config.encoding, SAMPLE_BYTES) as text:
+            batches = list(self._parse(file, text, strict=False))
+            cut = text.reader.cut
+        for position, batch in enumerate(batches):
+            last = cut and position == len(batches) - 1
+            batch = batch.slice(0, batch.num_rows - 1) if last and batch.num_rows else batch
+            self._look(batch)
+            rows, size = rows + batch.num_rows, size + batch.nbytes
+        if not cut:
+            return rows
+        return None if file.compression or not rows else rows * file.version.size // SAMPLE_BYTES
+
+    def survey(self, file: LocalFile) -> Iterator[None]:
+        """The whole file; the block grows until it holds the longest row."""
+        while True:
+            kept: list[pa.RecordBatch] | None = []
+            size = 0
+            try:
+                with open_text(file, self.config.encoding) as text:
+                    for batch in self._parse(file, text, strict=True):
+                        self._look(batch)
+                        size += batch.nbytes
+                        if kept is not None:
+                            kept = [*kept, batch] if size <= self._room else None
+                        yield
+                    text.finish(file)
+                break
+            except RowTooLongError:
+                self._grow(file)
+        if kept is not None:
+            self._room -= size
+            self._kept[file.path] = kept
+
+    def schema(self) -> pa.Schema:
+        """Columns in the order they were first seen."""
+        return pa.schema([pa.field(name, self._fact(name).type()) for name in self._facts])
+
+    def batches(self, file: LocalFile, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
+        """From memory where the survey kept it, else by a second pass."""
+        kept = self._kept.pop(file.path, None)
+        if kept is not None:
+            yield from (self._typed(batch, columns) for batch in kept)
+            return
+        with open_text(file, self.config.encoding) as text:
+            for batch in self._parse(file, text, strict=True):
+                yield self._typed(batch, columns)
+
+    def _fact(self, name: str) -> Facts:
+        return TEXT_FACTS if name in self.text else self._facts[name]
+
+    def _look(self, batch: pa.RecordBatch) -> None:
+        markers = self.config.null is None
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            known = self._facts.setdefault(name, Facts())
+            if known.kind != "text":
+                self._facts[name] = known.merge(observe(column, markers))
+
+    def _typed(self, batch: pa.RecordBatch, columns: tuple[str, ...] | None) -> pa.RecordBatch:
+        names = [name for name in batch.schema.names if columns is None or name in columns]
+        facts = [self._fact(name) for name in names]
+        arrays = [
+            convert(batch.column(name), fact.type(), fact.null_markers)
+            for name, fact in zip(names, facts, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(arrays, names=names) if names else batch.select([])
+
+    def _grow(self, file: LocalFile) -> None:
+        self._block *= 8
+        if self._block > LARGEST_ROW:
+            raise DataError(f"file {file.rel} has a row of more than {LARGEST_ROW >> 20} MiB, or an unclosed quote")
+
+    def _parse(self, file: LocalFile, text: TextFile, strict: bool) -> Iterator[pa.RecordBatch]:
+        """Batches of text columns. strict: malformed rows and an unclosed quote are errors."""
+        head = _read_head(text.reader).lstrip(b"\r\n")
+        delimiter = self._delimiter(file, head)
+        names = self._names(file, head, delimiter)
+        if not names:
+            return
+        guard = _Guard(file, len(names), self.config.header, strict)
+        source = _WithSentinel(head, text.reader, guard.sentinel(delimiter) if strict else b"")
+        skip = self.config.header
+        try:
+            for batch in self._open(source, names, delimiter, guard):
+                guard.rows += batch.num_rows
+                if skip and batch.num_rows:
+                    batch, skip = batch.slice(1), False
+                if batch.num_rows:
+                    yield batch
+        except pa.ArrowInvalid as error:
+            raise self._explain(file, error, guard) from None
+        guard.check()
+
+    def _open(self, source: Any, names: list[str], delimiter: str, guard: _Guard) -> Any:
+        quote = self.config.quote
+        return pc.open_csv(
+            pa.PythonFile(source, mode="r"),
+            read_options=pc.ReadOptions(use_threads=False, block_size=self._block, column_names=names),
+            parse_options=pc.ParseOptions(
+                delimiter=delimiter,
+                quote_char=False if quote == "none" else quote,
+                escape_char=self.config.escape or False,
+                newlines_in_values=True,
+                ignore_empty_lines=len(names) > 1,
+                invalid_row_handler=guard,
+            ),
+            convert_options=pc.ConvertOptions(
+                column_types={name: pa.string() for name in names},
+                null_values=["", *(self.config.null or ())],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+
+    def _delimiter(self, file: LocalFile, head: bytes) -> str:
+        if self.config.delimiter:
+            return self.config.delimiter
+        if file.format == "tsv":
+            return "\t"
+        first = head.partition(b"\n")[0]
+        others = [sign for sign in (b";", b"\t", b"|") if sign in first]
+        return others[0].decode() if len(others) == 1 and b"," not in first else ","
+
+    def _names(self, file: LocalFile, head: bytes, delimiter: str) -> list[str]:
+        """Distinct column names from the first row; [] for an empty file."""
+        if b"\0" in head[:1000]:
+            raise DataError(f"file {file.rel} is not text: NUL bytes", key="encoding", next="--set encoding=utf-16-le")
+        quote = self.config.quote
+        quoting: Any = {"quoting": csv.QUOTE_NONE} if quote == "none" else {"quotechar": quote}
+        text = io.StringIO(head.decode("utf-8", "surrogateescape"), newline="")
+        rows = csv.reader(text, delimiter=delimiter, escapechar=self.config.escape, **quoting)
+        first = next((row for row in rows if row), [])
+        try:
+            "".join(first).encode()
+        except UnicodeEncodeError:
+            raise _not_utf8(file, "the header") from None
+        return distinct(first if self.config.header else ["" for _ in first], "column_")
+
+    def _explain(self, file: LocalFile, error: pa.ArrowInvalid, guard: _Guard) -> Exception:
+        text = str(error)
+        if guard.broken is not None:
+            return guard.broken
+        if "straddl" in text or "block size" in text:
+            return RowTooLongError()
+        if "UTF8" in text:
+            return _not_utf8(file, f"after row {guard.rows}")
+        return DataError(f"file {file.rel} cannot be parsed as CSV after row {guard.rows}")
+
+
+class RowTooLongError(Exception):
+    """A row is longer than the block: try again with a larger one."""
+
+
+class _WithSentinel:
+    """A readable: the head, the rest, a line end if the last is missing, and a row that ends the table."""
+
+    def __init__(self, head: bytes, rest: Utf8Reader, sentinel: bytes) -> None:
+        self._head = head
+        self._rest = rest
+        self._sentinel = sentinel
+        self._last = b""
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes."""
+        if self._head:
+            data, self._head = self._head[:size], self._head[size:]
+        else:
+            data = self._rest.read(size)
+        if data:
+            self._last = data[-1:]
+            return data
+        data, self._sentinel = self._sentinel, b""
+        return data if self._last in (b"\n", b"\r") or not data else b"\n" + data
+
+
+class _Guard:
+    """Told of each row with a wrong number of fields; knows the sentinel that ends the table."""
+
+    def __init__(self, file: LocalFile, width: int, header: bool, strict: bool) -> None:
+        self._file = file
+        self._width = width
+        self._header = header
+        self._strict = strict
+        self._ended = False
+        self.rows = 0
+        self.broken: DataError | None = None
+
+    def sentinel(self, delimiter: str) -> bytes:
+        """A row of one field too many, so that it never becomes data."""
+        return (SENTINEL + delimiter * self._width).encode()
+
+    def __call__(self, row: Any) -> str:
+        """"skip" the sentinel (and all in a sample, whose last row may be cut off); "error" for any other row."""
+        if not self._strict:
+            return "skip"
+        if row.actual_columns == self._width + 1 and row.text.startswith(SENTINEL):
+            self._ended = True
+            return "skip"
+        number = row.number - int(self._header)
+        self.broken = DataError(
+            f"file {self._file.rel}, row {number}: {row.actual_columns} fields where the "
+            f"{'header' if self._header else 'first row'} has {self._width}",
+            row=number - 1,
+            next="correct the row, or give --set delimiter=… or --set quote=… if the fields are cut wrongly",
+        )
+        return "error"
+
+    def check(self) -> None:
+        """Raises `DataError` when the table did not end outside of quotes."""
+        if self._strict and not self._ended:
+            row = max(0, self.rows - int(self._header))
+            raise DataError(
+                f"file {self._file.rel}, row {row}: a quote is opened and never closed",
+                row=row - 1,
+                next="close it, or give --set quote=none if quotes are part of the values",
+            )
+
+
+def distinct(names: list[str], prefix: str) -> list[str]:
+    """Names made distinct: an empty one becomes prefix + position (from 1), a repeated one gets _2, _3, ..."""
+    taken = set(names)
+    result: list[str] = []
+    used: set[str] = set()
+    for position, name in enumerate(names, 1):
+        wanted = candidate = name or f"{prefix}{position}"
+        count = 1
+        while candidate in used or (candidate != name and candidate in taken):
+            count += 1
+            candidate = f"{wanted}_{count}"
+        used.add(candidate)
+        result.append(candidate)
+    return result
+
+
+def _read_head(reader: Utf8Reader) -> bytes:
+    """The first row and more: until there is a line end outside of what may be a long header."""
+    head = reader.read()
+    while head.count(b"\n") + head.count(b"\r") < 2 and len(head) < HEAD and (more := reader.read()):
+        head += more
+    return head
+
+
+def _not_utf8(file: LocalFile, where: str) -> DataError:
+    return DataError(
+        f"file {file.rel} is not UTF-8: {where}", key="encoding", next="give its encoding: --set encoding=latin-1"
+    )

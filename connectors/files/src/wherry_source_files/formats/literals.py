@@ -1,0 +1,280 @@
+"""What the literals of a text column are: facts gathered batch by batch, merged, and turned into an exact Arrow type.
+
+Every rule keeps values exactly. A column is a number, boolean, date or time only if each of its literals is; else its
+text is kept as it is ("007", "+5", "1_000", "yes"). Facts come from whole columns by Arrow kernels, never row by row.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MARKERS = pa.array(["NA", "NULL", "\\N"])
+"""Literals that mean NULL in a column whose other values are not text."""
+SPECIAL = pa.array(["NaN", "nan", "inf", "-inf", "Infinity", "-Infinity"])
+NUMBER = r"^-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?$"
+NEGATIVE_ZERO = r"^-(?:0|\.0)[.0]*$"
+DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+TIME = rf"^{CLOCK}$"
+TIMESTAMP = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]){CLOCK}(Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)?$"
+BOOLS = {"true": "lower", "false": "lower", "True": "title", "False": "title", "TRUE": "upper", "FALSE": "upper"}
+SURE_DIGITS = 15
+"""A decimal of so many digits comes back unchanged from a double."""
+EXACT_INTEGER = 1 << 53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """Facts about numeric literals. left: most digits before the point; scales: digits after it.
+
+    whole: all are canonical integers.  double: each is what its double prints.  plain: a decimal type holds each
+    (no exponent, no negative zero, no NaN).  broken: some literal has a fraction, an exponent, or is NaN.
+    """
+
+    whole: bool = True
+    left: int = 1
+    least_scale: int = 0
+    most_scale: int = 0
+    double: bool = True
+    plain: bool = True
+    broken: bool = False
+    int64: bool = True
+
+    def merge(self, other: Number) -> Number:
+        """Facts about both sets of literals."""
+        return Number(
+            whole=self.whole and other.whole,
+            left=max(self.left, other.left),
+            least_scale=min(self.least_scale, other.least_scale),
+            most_scale=max(self.most_scale, other.most_scale),
+            double=self.double and other.double,
+            plain=self.plain and other.plain,
+            broken=self.broken or other.broken,
+            int64=self.int64 and other.int64,
+        )
+
+    def type(self) -> pa.DataType | None:
+        """int64, decimal128 or float64; None when only text keeps these literals."""
+        if self.whole and self.int64:
+            return pa.int64()
+        decimal = self.left + self.most_scale if self.plain else 99
+        if decimal <= 38 and self.least_scale == self.most_scale:
+            return _decimal(decimal, self.most_scale)
+        if self.double and self.broken:
+            return pa.float64()
+        return _decimal(decimal, self.most_scale) if decimal <= 38 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a column. kind: "" (no value yet), number, bool, date, timestamp, time or text.
+
+    form: values of one kind with different forms do not mix.  markers: `MARKERS` were seen.  digits: of a second.
+    """
+
+    kind: str = ""
+    form: str = ""
+    number: Number | None = None
+    digits: int = 0
+    markers: bool = False
+
+    def merge(self, other: Facts) -> Facts:
+        """Facts about both sets of values."""
+        markers = self.markers or other.markers
+        if not self.kind or not other.kind:
+            return replace(self if self.kind else other, markers=markers)
+        if (self.kind, self.form) != (other.kind, other.form):
+            return TEXT_FACTS
+        number = self.number.merge(other.number) if self.number and other.number else None
+        return replace(self, number=number, digits=max(self.digits, other.digits), markers=markers)
+
+    def type(self) -> pa.DataType:
+        """The Arrow type that keeps every value exactly; text where nothing else does."""
+        unit = "ns" if self.digits > 6 else "us"
+        match self.kind:
+            case "number" if self.number:
+                return self.number.type() or pa.string()
+            case "bool":
+                return pa.bool_()
+            case "date":
+                return pa.date32()
+            case "timestamp":
+                return pa.timestamp(unit, "UTC" if self.form.endswith("z") else None)
+            case "time":
+                return pa.time64(unit)
+        return pa.string()
+
+    @property
+    def null_markers(self) -> bool:
+        """Whether `MARKERS` in this column are NULL."""
+        return self.markers and (not self.kind or self.type() != pa.string())
+
+
+TEXT_FACTS = Facts(kind="text")
+
+
+def observe(values: pa.StringArray, markers: bool = True) -> Facts:
+    """Facts about one batch of a column. markers: whether `MARKERS` may mean NULL."""
+    values = values.drop_null()
+    seen = False
+    if markers and len(values):
+        is_marker = pc.is_in(values, value_set=MARKERS)
+        seen = bool(pc.any(is_marker).as_py())
+        if seen:
+            values = values.filter(pc.invert(is_marker))
+    if not len(values):
+        return Facts(markers=seen)
+    return replace(_classify(values), markers=seen)
+
+
+def convert(values: pa.StringArray, type: pa.DataType, markers: bool) -> pa.Array:
+    """The values in the type that their facts gave. Raises `pa.ArrowInvalid` for a literal not seen before."""
+    if markers:
+        values = pc.if_else(pc.is_in(values, value_set=MARKERS), pa.scalar(None, pa.string()), values)
+    if pa.types.is_time(type):
+        return _on_epoch(values, type.unit).cast(type)
+    return values if type == pa.string() else values.cast(type)
+
+
+def _classify(values: pa.StringArray) -> Facts:
+    """By the first value, which names the only kinds possible, checked on all."""
+    first = values[0].as_py()
+    if re.match(NUMBER, first) or first in SPECIAL.to_pylist():
+        return _numbers(values)
+    if first in BOOLS:
+        return _bools(values, BOOLS[first])
+    if re.match(DATE, first):
+        return Facts(kind="date") if _casts(values, DATE, pa.date32(), 10) else TEXT_FACTS
+    if re.match(TIMESTAMP, first):
+        return _timestamps(values, first)
+    return _times(values, first) if re.match(TIME, first) else TEXT_FACTS
+
+
+def _numbers(values: pa.StringArray) -> Facts:
+    whole = _integers(values)
+    if whole is not None:
+        return Facts(kind="number", number=whole)
+    special = pc.is_in(values, value_set=SPECIAL)
+    has_special = bool(pc.any(special).as_py())
+    plain = values.filter(pc.invert(special)) if has_special else values
+    if not _all(pc.match_substring_regex(plain, NUMBER)):
+        return TEXT_FACTS
+    number = _measure(plain) if len(plain) else Number(whole=False)
+    if has_special:
+        number = replace(number, whole=False, plain=False, broken=True)
+    return Facts(kind="number", number=number)
+
+
+def _integers(values: pa.StringArray) -> Number | None:
+    """Facts of canonical 64-bit integers: those that print as they were written."""
+    try:
+        integers = values.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    if not _all(pc.equal(integers.cast(pa.string()), values)):
+        return None
+    bounds = pc.min_max(integers).as_py()
+    largest = max(abs(bounds["min"]), abs(bounds["max"]))
+    return Number(left=len(str(largest)), double=largest <= EXACT_INTEGER)
+
+
+def _measure(values: pa.StringArray) -> Number:
+    """Facts of literals that match `NUMBER` and are not all canonical 64-bit integers."""
+    length = pc.binary_length(values)
+    point = pc.find_substring(values, ".")
+    has_point = pc.greater_equal(point, 0)
+    scale = pc.min_max(pc.if_else(has_point, pc.subtract(pc.subtract(length, point), 1), 0)).as_py()
+    left = pc.subtract(pc.if_else(has_point, point, length), pc.starts_with(values, "-").cast(pa.int32()))
+    exponent = pc.match_substring_regex(values, "[eE]")
+    has_exponent = bool(pc.any(exponent).as_py())
+    broken = has_exponent or bool(pc.any(has_point).as_py())
+    plain = not has_exponent and not pc.any(pc.match_substring_regex(values, NEGATIVE_ZERO)).as_py()
+    return Number(
+        whole=not broken and plain,
+        int64=False,
+        left=pc.max(left).as_py(),
+        least_scale=scale["min"],
+        most_scale=scale["max"],
+        double=_doubles(values, pc.or_(pc.greater(length, SURE_DIGITS), exponent)),
+        plain=plain,
+        broken=broken,
+    )
+
+
+def _doubles(values: pa.StringArray, unsure: pa.BooleanArray) -> bool:
+    """Whether each literal equals what its double prints. unsure: those for which that is not plain to see."""
+    values = values.filter(unsure)
+    doubles = values.cast(pa.float64())
+    if not _all(pc.is_finite(doubles)):
+        return False
+    odd = values.filter(pc.not_equal(doubles.cast(pa.string()), values)).unique()
+    return all(Decimal(repr(float(literal))) == Decimal(literal) for literal in odd.to_pylist())
+
+
+def _bools(values: pa.StringArray, form: str) -> Facts:
+    accepted = pa.array([literal for literal, of in BOOLS.items() if of == form])
+    return Facts(kind="bool", form=form) if _all(pc.is_in(values, value_set=accepted)) else TEXT_FACTS
+
+
+def _timestamps(values: pa.StringArray, first: str) -> Facts:
+    """Date-times of one form: the same separator, with or without seconds, all or none with an offset."""
+    found: Any = re.match(TIMESTAMP, first)
+    separator, seconds, _, zone = found.groups()
+    clock = CLOCK.removesuffix("?") if seconds else "[0-9]{2}:[0-9]{2}"
+    offset = r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)" if zone else ""
+    pattern = rf"^{DATE[1:-1]}{separator}{clock}{offset}$"
+    digits = _fraction_digits(values)
+    type = pa.timestamp("ns" if digits > 6 else "us", "UTC" if zone else None)
+    if not _casts(values, pattern, type):
+        return TEXT_FACTS
+    return Facts(kind="timestamp", form=separator + ("s" if seconds else "m") + ("z" if zone else ""), digits=digits)
+
+
+def _times(values: pa.StringArray, first: str) -> Facts:
+    seconds = len(first) > 5
+    pattern = f"^{CLOCK.removesuffix('?') if seconds else '[0-9]{2}:[0-9]{2}'}$"
+    digits = _fraction_digits(values)
+    stamped = _on_epoch(values, "ns" if digits > 6 else "us", cast=False)
+    if not _all(pc.match_substring_regex(values, pattern)) or not _casts(stamped, "", pa.timestamp("ns")):
+        return TEXT_FACTS
+    return Facts(kind="time", form="s" if seconds else "m", digits=digits)
+
+
+def _fraction_digits(values: pa.StringArray) -> int:
+    """The most digits after a decimal point; 0 without one."""
+    point = pc.find_substring(values, ".")
+    if pc.max(point).as_py() < 0:
+        return 0
+    digits = pc.replace_substring_regex(values.filter(pc.greater_equal(point, 0)), r"^.*\.([0-9]+).*$", r"\1")
+    return int(pc.max(pc.binary_length(digits)).as_py())
+
+
+def _casts(values: pa.StringArray, pattern: str, type: pa.DataType, length: int | None = None) -> bool:
+    """Whether all match, can be cast, and none is of year 0, which not every engine knows."""
+    if pattern and not _all(pc.match_substring_regex(values, pattern)):
+        return False
+    try:
+        values.cast(type)
+    except pa.ArrowInvalid:
+        return False
+    return not pc.any(pc.starts_with(values, "0000")).as_py()
+
+
+def _on_epoch(values: pa.StringArray, unit: str, cast: bool = True) -> Any:
+    stamped = pc.binary_join_element_wise(pa.scalar("1970-01-01"), values, " ")
+    return stamped.cast(pa.timestamp(unit)) if cast else stamped
+
+
+def _decimal(precision: int, scale: int) -> pa.DataType:
+    """18 digits or 38: a little more than seen, so that the next file rarely needs a wider column."""
+    return pa.decimal128(18 if precision <= 18 else 38, scale)
+
+
+def _all(flags: pa.BooleanArray) -> bool:
+    return bool(pc.all(flags, min_count=0).as_py())

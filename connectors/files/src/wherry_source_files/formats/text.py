@@ -1,0 +1,99 @@
+"""Text files as UTF-8 bytes: decompressed, transcoded, without byte order mark, hashed on the way."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+from wherry import DataError
+
+from wherry_source_files.client import HashingReader, LocalFile
+
+CHUNK = 1 << 20
+
+
+class Utf8Reader:
+    """A readable of UTF-8 bytes over one of bytes in `encoding`; `tail` is added at the end of a complete text.
+
+    limit: stop after about so many bytes; `cut` says whether something was left out.
+    """
+
+    def __init__(self, raw: Any, name: str, encoding: str, limit: int | None = None) -> None:
+        self._raw = raw
+        self._name = name
+        self._limit = limit
+        self._offset = 0
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._first = True
+        self._encoding = encoding
+        self.cut = False
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Some bytes, b"" at the end. Raises `DataError` for a byte that the encoding does not have."""
+        if self._limit is not None and self._offset >= self._limit:
+            self.cut = self.cut or bool(self._raw.read(1))
+            return b""
+        while True:
+            data = self._raw.read(size if 0 < size < CHUNK else CHUNK)
+            text = self._recode(self._start(data) if self._first else data)
+            self._offset += len(data)
+            if text or not data:
+                return text
+
+    def _start(self, data: bytes) -> bytes:
+        """Choose the encoding by the byte order mark, which is then dropped."""
+        self._first = False
+        if data.startswith(codecs.BOM_UTF8) and self._encoding in ("utf-8", "utf-8-sig"):
+            data = data[len(codecs.BOM_UTF8) :]
+        elif data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and self._encoding == "utf-8":
+            self._encoding = "utf-16"
+        if self._encoding not in ("utf-8", "utf-8-sig"):
+            self._decoder = codecs.getincrementaldecoder(self._encoding)()
+        return data
+
+    def _recode(self, data: bytes) -> bytes:
+        if self._decoder is None:
+            return data
+        try:
+            return self._decoder.decode(data, final=not data).encode()
+        except UnicodeError as error:
+            at = self._offset + (error.start if isinstance(error, UnicodeDecodeError) else 0)
+            raise DataError(
+                f"file {self._name} is not {self._encoding}: byte {at}",
+                key="encoding",
+                next="give its encoding: --set encoding=latin-1",
+            ) from None
+
+
+class TextFile:
+    """One open text file. `reader` reads UTF-8 bytes."""
+
+    def __init__(self, reader: Utf8Reader, hashing: HashingReader) -> None:
+        self.reader = reader
+        self._hashing = hashing
+
+    def finish(self, file: LocalFile) -> None:
+        """All was read: remember its hash."""
+        file.sha256 = self._hashing.hexdigest()
+
+
+@contextmanager
+def open_text(file: LocalFile, encoding: str, limit: int | None = None) -> Iterator[TextFile]:
+    """The file's text. limit: bytes after decompression, for a look at its head."""
+    with file.open() as handle:
+        hashing = HashingReader(handle)
+        raw: Any = hashing
+        if file.compression:
+            raw = pa.CompressedInputStream(pa.PythonFile(hashing, mode="r"), file.compression)
+        try:
+            yield TextFile(Utf8Reader(raw, file.rel, encoding, limit), hashing)
+        except OSError as error:
+            if file.compression:
+                raise DataError(
+                    f"file {file.rel} is not a complete {file.compression} file", next="copy or download it again"
+                ) from error
+            raise
