@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from wherry.contracts import loading, values
 
@@ -41,7 +41,7 @@ def to_json(value: Any) -> Any:
 
 def from_json(kind: type[T], data: Any) -> T:
     """The `kind` (a contract dataclass) that `to_json` described."""
-    hints = _hints(kind)
+    hints = _hints(cast(Any, kind))
     known = {k: v for k, v in data.items() if k in hints}
     return kind(**{name: _decode(hints[name], item) for name, item in known.items()})
 

@@ -1,4 +1,4 @@
-"""Batches of a stream become batches of its table: names mapped, values cast exactly, the schema widened when needed."""
+"""Batches of a stream become batches of its table: names mapped, values cast exactly, the schema widened if needed."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ class Conformer:
         self.selection = selection
         self.target = target
         self.version = 0
+        self.settled = len(target.schema) > 0
+        """The table had columns before: from now on a change is news."""
         self._destination = destination
         self._names = names
         self._lock = threading.Lock()
@@ -47,6 +49,13 @@ class Conformer:
         """Columns the source says will come; so a table has them even when no row does."""
         empty = pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in schema], schema=schema)
         return self.conform(empty)[1]
+
+    def complete(self, schema: pa.Schema) -> Change | None:
+        """Those of the announced columns that no batch has brought."""
+        have = set(self.target.schema.names)
+        path = self.selection.stream.path
+        absent = [f for f in schema if f.name not in _PASSED and self._names.column(path, f.name) not in have]
+        return self.announce(pa.schema(absent)) if absent else None
 
     def conform(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Change | None]:
         """The batch with the table's names and types, and what it changed of the table's columns."""
@@ -64,7 +73,9 @@ class Conformer:
                         fields.append(fitted[0])
                         columns.append(fitted[1])
             self._translate_unset(fields, columns)
-            return _batch(fields, columns, batch.num_rows), self._change(before)
+            change = self._change(before) if self.settled else None
+            self.settled = True
+            return _batch(fields, columns, batch.num_rows), change
 
     def _translate_unset(self, fields: list[pa.Field], columns: list[pa.Array]) -> None:
         """Positions of untouched columns, given in the stream's schema, become those of the target's."""
@@ -123,7 +134,9 @@ class Conformer:
         storage = [self._stored(field, t) for t in self._destination.storage(field)]
         if current is None:
             return storage
-        if current.type.equals(field.type) or _kind(current) == _kind(storage[0]) and current.type.equals(storage[0].type):
+        if current.type.equals(field.type) or (
+            _kind(current) == _kind(storage[0]) and current.type.equals(storage[0].type)
+        ):
             return [_merge_kind(current, field), *self._widened(current, storage)]
         return self._widened(current, storage)
 

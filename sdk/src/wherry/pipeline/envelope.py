@@ -1,13 +1,16 @@
 """The envelope a destination keeps for a split: the source's bookmark, the boundary, what it covers, the choice made.
 
-    {"v": 1, "source": <bookmark>, "boundary": {stream: ...}, "covers": <hash>, "choice": {stream: {mode, key, ...}}}
+    {"v": 1, "source": <bookmark>, "from": <address>, "covers": <hash>, "boundary": {stream: ...},
+     "choice": {stream: {mode, key, ...}}, "rebuild": [stream, ...]}
+
+`from` is the source's canonical address. `rebuild` stands only in open plans: tables made anew aside, whatever the mode.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,14 +46,23 @@ def choice(selection: Selection) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, [], {}, "")}
 
 
-def seal(bookmark: Bookmark, boundaries: dict[str, JsonValue], plan: ReadPlan, identity: str) -> JsonValue:
+def seal(
+    bookmark: Bookmark, boundaries: dict[str, JsonValue], plan: ReadPlan, identity: str, rebuild: Collection[str] = ()
+) -> JsonValue:
     """The envelope for a bookmark of one of the plan's splits."""
     selections = streams_of(plan)
-    envelope: dict[str, Any] = {"v": VERSION, "source": bookmark, "covers": covers(selections, identity)}
+    envelope: dict[str, Any] = {
+        "v": VERSION,
+        "source": bookmark,
+        "from": identity,
+        "covers": covers(selections, identity),
+    }
     kept = {stream: boundary for stream, boundary in boundaries.items() if boundary}
     if kept:
         envelope["boundary"] = kept
     envelope["choice"] = {s.stream.path: choice(s) for s in selections}
+    if rebuild:
+        envelope["rebuild"] = sorted(rebuild)
     return envelope
 
 
@@ -65,6 +77,12 @@ def open_(envelope: JsonValue) -> dict[str, Any]:
             f"a stored bookmark has format {envelope['v']}, this wherry knows {VERSION}", next="pip install -U wherry"
         )
     return envelope
+
+
+def all_of(progress: Progress) -> list[dict[str, Any]]:
+    """Every envelope of a plan key: the lasting one, and those of an open plan's splits."""
+    splits = progress.open.splits if progress.open is not None else ()
+    return [open_(e) for e in (progress.bookmark, *(s.bookmark for s in splits)) if e is not None]
 
 
 def unwrap(progress: Progress) -> Progress:

@@ -94,7 +94,9 @@ def _may_round(a: pa.DataType, to: pa.DataType) -> bool:
     if pa.types.is_string(a):
         return not pa.types.is_binary(to)
     floating = pa.types.is_floating
-    return (floating(a) and _is_exact_number(to)) or (floating(to) and (_is_exact_number(a) or a.bit_width > to.bit_width))
+    return (floating(a) and _is_exact_number(to)) or (
+        floating(to) and (_is_exact_number(a) or a.bit_width > to.bit_width)
+    )
 
 
 def _to_json(array: pa.Array) -> pa.Array:
@@ -112,13 +114,20 @@ def _cast_nested(array: pa.Array, to: pa.DataType) -> pa.Array:
     if pa.types.is_struct(to) and pa.types.is_struct(array.type):
         have = {f.name: i for i, f in enumerate(array.type)}
         members = [
-            exact_cast(array.field(have[f.name]), f.type) if f.name in have else pa.nulls(len(array), f.type) for f in to
+            exact_cast(array.field(have[f.name]), f.type) if f.name in have else pa.nulls(len(array), f.type)
+            for f in to
         ]
         return pa.StructArray.from_arrays(members, fields=list(to), mask=array.is_null())
     if pa.types.is_list(to) and pa.types.is_list(array.type):
-        filled = array if array.null_count == 0 else pa.ListArray.from_arrays(array.offsets, array.values, mask=array.is_null())
+        filled = (
+            array
+            if array.null_count == 0
+            else pa.ListArray.from_arrays(array.offsets, array.values, mask=array.is_null())
+        )
         values = exact_cast(filled.values, to.value_type)
-        return pa.ListArray.from_arrays(filled.offsets, values, type=to, mask=array.is_null() if array.null_count else None)
+        return pa.ListArray.from_arrays(
+            filled.offsets, values, type=to, mask=array.is_null() if array.null_count else None
+        )
     try:
         return array.cast(to, safe=True)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -181,7 +190,7 @@ def _join_floats(a: pa.DataType, b: pa.DataType) -> pa.DataType:
 
 
 def _finer(a: Any, b: Any) -> str:
-    return max(a.unit, b.unit, key=_UNITS.index)
+    return str(max(a.unit, b.unit, key=_UNITS.index))
 
 
 def _join_timestamps(a: pa.DataType, b: pa.DataType) -> pa.DataType:

@@ -19,7 +19,7 @@ _ROOM = 24  # bytes left for what is appended to table names: __rejected, __samp
 
 
 class NameMap:
-    """(stream path, source column or "") -> name. Filled from what the destination recorded; grows by `table`, `column`."""
+    """(stream path, source column or "") -> name. Starts from what the destination recorded; `table`, `column` add."""
 
     def __init__(self, recorded: Mapping[tuple[str, str], str], *, limit: int, case_sensitive: bool):
         self._names = dict(recorded)

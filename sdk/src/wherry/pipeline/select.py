@@ -44,7 +44,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """All that was asked for: which streams (globs), what for every one, what for some (glob -> wish, False: leave out)."""
+    """All that was asked for: which streams (globs), what for all of them, what for some (glob -> wish, or False)."""
 
     only: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
@@ -60,9 +60,7 @@ class Wishes:
             if not any(_matches(s, glob) for s in streams):
                 raise _no_stream(glob, streams)
         off = [*self.exclude, *(g for g, wish in self.special.items() if wish is False)]
-        found = [
-            s for s in streams if any(_matches(s, g) for g in self.only) and not any(_matches(s, g) for g in off)
-        ]
+        found = [s for s in streams if any(_matches(s, g) for g in self.only) and not any(_matches(s, g) for g in off)]
         if streams and not found:
             raise UsageError("every stream is excluded", key="exclude", next="exclude less, or name one with --stream")
         return found
@@ -80,7 +78,8 @@ def choose(stream: Stream, wishes: Wishes, remembered: Mapping[str, Any]) -> Cho
     """The selection for one stream. `remembered`: what an earlier run settled (`envelope.choice`)."""
     wish = wishes.wish(stream)
     if wishes.limit is not None:
-        return Choice(selection=replace(_settle(stream, wish, {}), mode="replace", limit=wishes.limit))
+        sample = replace(_settle(stream, wish, {}), mode="replace", cursor=None, key=(), limit=wishes.limit)
+        return Choice(selection=sample)
     rebuild = wishes.full_refresh
     if remembered and not rebuild:
         if remembered.get("mode") == "replace" and _settle(stream, wish, remembered).mode != "replace":
@@ -91,7 +90,9 @@ def choose(stream: Stream, wishes: Wishes, remembered: Mapping[str, Any]) -> Cho
 
 
 def _settle(stream: Stream, wish: Wish, remembered: Mapping[str, Any]) -> Selection:
-    known = {k: remembered[k] for k in ("key", "cursor", "where", "start", "lookback", "table", "types") if k in remembered}
+    known = {
+        k: remembered[k] for k in ("key", "cursor", "where", "start", "lookback", "table", "types") if k in remembered
+    }
     columns = _columns(stream, wish.columns) if wish.columns is not None else remembered.get("columns")
     key = wish.key or tuple(known.get("key", ())) or stream.primary_key
     mode = wish.mode or (remembered.get("mode") if wish.cursor is None else None)
@@ -131,7 +132,9 @@ def _check(s: Selection) -> None:
         if column is not None and names and column not in names:
             raise UsageError(f"{option}: stream {path} has no column {column!r}", key=option, next=near(column, names))
     if s.mode in ("merge", "history") and not s.key:
-        raise UsageError(f"mode {s.mode} needs a key, and stream {path} has none", key="key", next="name it: --key COLUMN")
+        raise UsageError(
+            f"mode {s.mode} needs a key, and stream {path} has none", key="key", next="name it: --key COLUMN"
+        )
     if s.mode == "append" and s.lookback and not s.key:
         raise UsageError(f"append with a look-back needs a key for stream {path}", key="lookback", next="--key COLUMN")
     if s.columns is not None:
@@ -163,7 +166,9 @@ def _columns(stream: Stream, wanted: Sequence[str]) -> tuple[str, ...]:
     drop = [g[1:] for g in wanted if g.startswith("!")]
     for glob in [*keep, *drop]:
         if not any(fnmatchcase(n, glob) for n in names):
-            raise UsageError(f"columns: stream {stream.path} has no column {glob!r}", key="columns", next=near(glob, names))
+            raise UsageError(
+                f"columns: stream {stream.path} has no column {glob!r}", key="columns", next=near(glob, names)
+            )
     kept = [n for n in names if any(fnmatchcase(n, g) for g in keep) and not any(fnmatchcase(n, g) for g in drop)]
     return tuple(kept)
 

@@ -23,7 +23,14 @@ _NAMES: dict[str, pa.DataType] = {
     "json": pa.utf8(),
     "uuid": pa.utf8(),
 }
-_ALIASES = {"string": "text", "integer": "int", "long": "bigint", "float": "double", "boolean": "bool", "bytes": "binary"}
+_ALIASES = {
+    "string": "text",
+    "integer": "int",
+    "long": "bigint",
+    "float": "double",
+    "boolean": "bool",
+    "bytes": "binary",
+}
 _DECIMAL = re.compile(r"^(?:decimal|numeric)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)$")
 
 
@@ -35,7 +42,9 @@ def parse(text: str, column: str) -> pa.Field:
         return pa.field(column, pa.decimal128(int(match[1]), int(match[2] or 0)))
     name = _ALIASES.get(name, name)
     if name not in _NAMES:
-        raise UsageError(f"type {text!r} for column {column!r} is not known", next=f"one of {', '.join(_NAMES)}, decimal(p,s)")
+        raise UsageError(
+            f"type {text!r} for column {column!r} is not known", next=f"one of {', '.join(_NAMES)}, decimal(p,s)"
+        )
     metadata = {KIND: name.encode()} if name in ("json", "uuid") else None
     return pa.field(column, _NAMES[name], metadata=metadata)
 

@@ -1,0 +1,312 @@
+"""A lane: read → count → conform (rejects split off) → write → commit, for one split, until it is done.
+
+Extraction runs on the reader's thread, loading on this one. A load commits only at a bookmark or at the end of the
+split; rows, bytes and seconds since the last commit choose which bookmark.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from wherry.contracts.destination import Load
+from wherry.contracts.loading import Counts, Entry, Receipt
+from wherry.contracts.source import Source
+from wherry.contracts.values import Bookmark, JsonValue, Mark, Selection, Split
+from wherry.errors import StreamError, TransientError
+from wherry.pipeline import envelope as envelopes
+from wherry.pipeline.boundary import Boundary
+from wherry.pipeline.conform import Conformer, with_position
+from wherry.pipeline.reader import End, Reader, Rows
+from wherry.pipeline.rejects import REJECTED, Rejects
+
+if TYPE_CHECKING:
+    from wherry.pipeline.work import Work
+
+POSITIONED = ("merge", "history")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitEvery:
+    """A load commits at the first bookmark after so many rows, bytes or seconds."""
+
+    rows: int = 1_000_000
+    bytes: int = 256 << 20
+    seconds: float = 30
+
+    def due(self, rows: int, size: int, since: float) -> bool:
+        """Whether a bookmark that comes now is taken."""
+        return rows >= self.rows or size >= self.bytes or time.monotonic() - since >= self.seconds
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One stream in this lane: its boundary, position and what this load did so far."""
+
+    conformer: Conformer
+    boundary: Boundary | None
+    schema: Any
+    position: int = 0
+    prepared: int = -1
+    counts: Counts = field(default_factory=Counts)
+    total: int = 0
+
+
+@contextmanager
+def _destination() -> Iterator[None]:
+    """Marks errors that come from the destination, so that giving up says which side failed."""
+    try:
+        yield
+    except TransientError as error:
+        error.side = "destination"  # type: ignore[attr-defined]
+        raise
+
+
+class Lane:
+    """One attempt at one split. `run` returns True when the split is done, False when it was stopped."""
+
+    def __init__(self, work: Work, split: Split, start: JsonValue, source: Source):
+        self.work = work
+        self.split = split
+        self.source = source
+        self._start = envelopes.open_(start)
+        self._bookmark: Bookmark = split.bookmark
+        self._at_bookmark = True
+        self._sealed: JsonValue = start
+        self._load: Load | None = None
+        self._streams: dict[str, _Lane] = {}
+        self._parts: dict[str, tuple[str, ...]] = {}
+        self._complete: set[str] = set()
+        self._changed = False
+        self._rows = self._bytes = 0
+        self._since = time.monotonic()
+        self._begun = 0
+        self._commits = 0
+        for selection in split.streams:
+            self._add(selection)
+        self._whole = any(s.mode == "history" and _is_snapshot(s) for s in split.streams)
+
+    def run(self) -> bool:
+        """Move the split's rows; raises whatever ended it, with nothing uncommitted left behind."""
+        context = self.work.context
+        reader = Reader(self.source, self.split, context.budget, context.stop)
+        try:
+            for item in reader.items():
+                if isinstance(item, End):
+                    return self._end(item, reader)
+                if isinstance(item, Rows):
+                    try:
+                        self._rows_read(item)
+                    finally:
+                        reader.done(item)
+                else:
+                    self._marked(item, reader)
+            raise StreamError("the read ended without saying so")
+        finally:
+            if self._load is not None:
+                self._load.abort()
+            reader.close()
+
+    def _end(self, end: End, reader: Reader) -> bool:
+        if end.error is not None:
+            raise end.error
+        if end.stopped:
+            if self._at_bookmark and self._changed and not self._whole:
+                self._commit(reader, done=False)
+            return False
+        self._complete |= {s.stream.path for s in self.split.streams if _is_snapshot(s)}
+        if self.work.must_record(self.split, self._changed):
+            self._refuse_overflow()
+            self._commit(reader, done=True)
+        return True
+
+    def _add(self, selection: Selection) -> _Lane:
+        path = selection.stream.path
+        boundary = None
+        if selection.cursor and selection.mode != "replace":
+            boundary = Boundary(selection.cursor, selection.lookback, self._start.get("boundary", {}).get(path))
+        lane = _Lane(conformer=self.work.conformer(selection), boundary=boundary, schema=selection.stream.schema)
+        self._streams[path] = lane
+        return lane
+
+    def _stream(self, path: str) -> _Lane:
+        if path not in self._streams:
+            raise StreamError(f"the source sent rows of {path!r}, which it did not announce")
+        return self._streams[path]
+
+    def _marked(self, mark: Mark, reader: Reader) -> None:
+        if mark.stream is not None:
+            self._announced(mark)
+        for path in mark.truncate:
+            lane = self._stream(path)
+            with _destination():
+                self._prepare(path, lane).truncate(path)
+            lane.counts = replace(lane.counts, read=0, boundary=0, mapped=0, rejected=0)
+            self._changed, self._at_bookmark = True, False
+        for path, parts in mark.parts.items():
+            self._parts[path] = (*self._parts.get(path, ()), *parts)
+            with _destination():
+                self._prepare(path, self._stream(path))
+            self._changed, self._at_bookmark = True, False
+        self._complete |= set(mark.complete)
+        if mark.bookmark is not None:
+            self._take_bookmark(mark.bookmark, reader)
+
+    def _announced(self, mark: Mark) -> None:
+        assert mark.stream is not None
+        path = mark.stream.path
+        if path in self._streams:
+            lane = self._streams[path]
+            lane.schema = mark.stream.schema
+            self._report_change(path, lane, lane.conformer.announce(mark.stream.schema))
+        elif (selection := self.work.context.select(mark.stream)) is not None:
+            self._add(selection)
+
+    def _take_bookmark(self, bookmark: Bookmark, reader: Reader) -> None:
+        self._changed = self._changed or bookmark != self._bookmark
+        self._bookmark, self._at_bookmark = bookmark, True
+        if self._whole or not self._changed:
+            return
+        policy = self.work.context.commit_every
+        if policy.due(self._rows, self._bytes, self._since) and not self._overflowing():
+            self._commit(reader, done=False)
+
+    def _overflowing(self) -> bool:
+        """Too many equal cursor values to remember: in append no commit may fall inside such a tie."""
+        return any(
+            s.boundary is not None and s.boundary.overflow and s.conformer.target.mode == "append"
+            for s in self._streams.values()
+        )
+
+    def _refuse_overflow(self) -> None:
+        if self._overflowing():
+            selection = next(s for s in self.split.streams if s.cursor)
+            raise StreamError(
+                f"stream {selection.stream.path}: too many rows share the last value of cursor {selection.cursor!r}, "
+                "so a later run could not tell which of them it holds",
+                key="cursor",
+                next="choose a finer cursor, or merge: --mode merge --key COLUMN",
+            )
+
+    def _rows_read(self, item: Rows) -> None:
+        lane = self._stream(item.stream)
+        batch = item.data
+        self._begun = self._begun or time.time_ns() // 1000
+        first = lane.total
+        lane.total += batch.num_rows
+        kept = lane.boundary.filter(batch) if lane.boundary is not None else batch
+        rejects = Rejects(item.stream, first, self.work.context.max_rejects, self.work.rejected)
+        rejects.add_parsed(item.rejected)
+        conformed, change = rejects.conform(lane.conformer, kept)
+        self._report_change(item.stream, lane, change)
+        parsed = 0 if item.rejected is None else item.rejected.num_rows
+        counts = lane.counts
+        lane.counts = replace(
+            counts,
+            read=counts.read + batch.num_rows + parsed,
+            boundary=counts.boundary + batch.num_rows - kept.num_rows,
+            mapped=counts.mapped + kept.num_rows + parsed,
+            rejected=counts.rejected + rejects.count,
+            bytes=counts.bytes + conformed.nbytes,
+        )
+        self.work.rejected += rejects.count
+        if conformed.num_rows or rejects.count:
+            with _destination():
+                self._write(item.stream, lane, conformed, rejects)
+
+    def _write(self, path: str, lane: _Lane, rows: Any, rejects: Rejects) -> None:
+        load = self._prepare(path, lane)
+        target = lane.conformer.target
+        if rows.num_rows:
+            if target.mode in POSITIONED:
+                rows = with_position(rows, lane.position)
+                lane.position += rows.num_rows
+            load.write(path, rows)
+        if rejects.count:
+            rejected = rejects.target(target)
+            load.prepare(rejected)
+            load.write(rejected.stream, rejects.rows())
+            self.work.context.events.rows_rejected(
+                stream=path, rows=rejects.count, column=rejects.column, reason=rejects.reason
+            )
+        self._changed, self._at_bookmark = True, False
+        self._rows += rows.num_rows
+        self._bytes += rows.nbytes
+        self.work.context.events.batch_loaded(stream=path, rows=rows.num_rows, bytes=rows.nbytes)
+
+    def _open_load(self) -> Load:
+        if self._load is None:
+            self.work.start()
+            self._load = self.work.context.session.begin(self.work.plan, self.split)
+            for lane in self._streams.values():
+                lane.prepared = -1
+        return self._load
+
+    def _prepare(self, path: str, lane: _Lane) -> Load:
+        load = self._open_load()
+        if lane.prepared < lane.conformer.version:
+            load.prepare(self.work.placed(lane.conformer.target))
+            lane.prepared = lane.conformer.version
+        return load
+
+    def _report_change(self, path: str, lane: _Lane, change: Any) -> None:
+        if change is not None:
+            self.work.context.events.schema_changed(
+                stream=path, table=lane.conformer.target.table, added=change.added, widened=change.widened
+            )
+
+    def _seal(self) -> JsonValue:
+        boundaries = {
+            path: lane.boundary.to_json() for path, lane in self._streams.items() if lane.boundary is not None
+        }
+        return self.work.seal(self._bookmark, boundaries)
+
+    def _commit(self, reader: Reader, *, done: bool) -> None:
+        with _destination():
+            load = self._open_load()
+            if done:  # announced columns without a value, and streams without a row, still get their table
+                for path, lane in self._streams.items():
+                    self._report_change(path, lane, lane.conformer.complete(lane.schema))
+                    self._prepare(path, lane)
+            counts = self._counts()
+            entry = Entry(
+                bookmark=self._seal(),
+                done=done,
+                counts=counts,
+                complete=tuple(sorted(self._complete)) if done and self._commits == 0 else (),
+                parts=self._parts,
+                started=self._begun,
+            )
+            receipt = load.commit(entry)
+        self._load = None
+        self._after_commit(entry, receipt)
+        if self._bookmark is not None:
+            reader.acknowledge(self._bookmark)
+
+    def _counts(self) -> dict[str, Counts]:
+        counts = {path: lane.counts for path, lane in self._streams.items() if lane.prepared >= 0 or lane.counts.read}
+        for path, lane in self._streams.items():
+            if lane.counts.rejected:
+                counts[path + REJECTED] = Counts(read=lane.counts.rejected, mapped=lane.counts.rejected)
+        return counts
+
+    def _after_commit(self, entry: Entry, receipt: Receipt) -> None:
+        self._commits += 1
+        self._sealed = entry.bookmark
+        self.work.committed(self.split, entry, receipt)
+        for lane in self._streams.values():
+            lane.counts = Counts()
+        self._parts = {}
+        self._rows = self._bytes = self._begun = 0
+        self._since = time.monotonic()
+        self._changed, self._at_bookmark = False, True
+
+
+def _is_snapshot(selection: Selection) -> bool:
+    """A complete read shows every key there is, so absent ones are gone."""
+    stream = selection.stream
+    bounded = selection.cursor or selection.where or selection.start or selection.end
+    return not (bounded or stream.changes or stream.part or selection.limit)

@@ -1,0 +1,198 @@
+"""Lanes in threads: each takes the next split, with a source of its own, and tries again what may pass by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import backoff
+
+from wherry.contracts.source import Run, Source
+from wherry.contracts.values import Split
+from wherry.errors import (
+    DestinationError,
+    LeaseError,
+    ResourceError,
+    SourceError,
+    Stopped,
+    StreamError,
+    TransientError,
+    WherryError,
+)
+from wherry.pipeline.lane import Lane
+from wherry.pipeline.work import Context, Work
+
+log = logging.getLogger("wherry")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long transient errors are borne without any progress."""
+
+    attempts: int = 6
+    seconds: float = 120
+    longest_wait: float = 30
+
+
+class Lanes:
+    """Runs the splits of some works, `count` at a time. A failed stream does not stop the others."""
+
+    def __init__(self, context: Context, works: Sequence[Work], count: int, fail_fast: bool, patience: Patience):
+        self._context = context
+        self._queue = deque(unit for work in works for unit in _units(work))
+        self._count = max(1, min(count, len(self._queue)))
+        self._fail_fast = fail_fast
+        self._patience = patience
+        self._failed: dict[int, WherryError] = {}
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Work until all splits are done, failed or stopped. Signals are served meanwhile."""
+        threads = [threading.Thread(target=self._lane, name=f"lane {i}", daemon=True) for i in range(self._count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(timeout=0.5)
+
+    def _lane(self) -> None:
+        source: Source | None = None
+        try:
+            while (unit := self._next()) is not None:
+                work, splits = unit
+                for split in splits:
+                    source = self._one(work, split, source)
+                if not splits:  # all splits were done by an earlier run
+                    self._guard(work, work.publish)
+                    self._finish(work)
+        finally:
+            _close(source)
+
+    def _next(self) -> tuple[Work, list[Split]] | None:
+        with self._lock:
+            return self._queue.popleft() if self._queue else None
+
+    def _one(self, work: Work, split: Split, source: Source | None) -> Source | None:
+        """One split to its end; returns the source if it can be used again."""
+        holder = _Holder(source, self._context)
+        done = False
+        if not self._context.stop.is_set() and id(work) not in self._failed:
+            done = self._guard(work, lambda: self._persist(work, split, holder))
+        last = work.split_done()
+        if last:
+            if done and id(work) not in self._failed:
+                self._guard(work, work.publish)
+            self._finish(work, stopped=not done)
+        return holder.source
+
+    def _guard(self, work: Work, step: object) -> bool:
+        """Run a step of a work; an error fails the work alone, except where it concerns the whole run."""
+        try:
+            return step() is not False  # type: ignore[operator]
+        except Exception as error:
+            log.debug("lane failed", exc_info=True)
+            explained = explain(error)
+            with self._lock:
+                self._failed.setdefault(id(work), explained)
+            if self._fail_fast or isinstance(explained, LeaseError):
+                self._context.stop.set()
+            return False
+
+    def _persist(self, work: Work, split: Split, holder: _Holder) -> bool:
+        """Run the split, again and again while errors are transient and the patience lasts."""
+        waits = backoff.expo(factor=0.2, max_value=self._patience.longest_wait)
+        next(waits)
+        attempts, began, done = 0, time.monotonic(), False
+        while True:
+            try:
+                if attempts:
+                    before = split.bookmark
+                    split, done = work.resume(split)
+                    if split.bookmark != before:
+                        attempts, began = 1, time.monotonic()
+                return done or Lane(work, split, work.envelope(split), holder.get()).run()
+            except TransientError as error:
+                holder.drop()
+                attempts += 1
+                wait = max(error.retry_after or 0, backoff.full_jitter(next(waits)))
+                if attempts >= self._patience.attempts or time.monotonic() + wait - began > self._patience.seconds:
+                    raise _gave_up(error, attempts) from error
+                self._context.events.message(level="warning", text=f"{error.message}; trying again in {wait:.1f} s")
+                if self._context.stop.wait(wait):
+                    return False
+
+    def _finish(self, work: Work, stopped: bool = False) -> None:
+        error = self._failed.get(id(work))
+        for selection in work.streams:
+            outcome = self._context.outcomes.get(selection.stream.path)
+            if outcome is None:
+                continue
+            if error is not None:
+                word = "failed"
+            elif stopped:
+                word = "stopped"
+            else:
+                word = "committed" if work.generation is not None else "unchanged"
+            outcome.finish(word, error)
+            self._context.events.stream_finished(
+                stream=outcome.stream, table=outcome.table, outcome=word, counts=outcome.counts, seconds=outcome.seconds
+            )
+
+
+class _Holder:
+    """A lane's source: made when needed, dropped after an error."""
+
+    def __init__(self, source: Source | None, context: Context):
+        self.source = source
+        self._context = context
+
+    def get(self) -> Source:
+        if self.source is None:
+            self.source = self._context.new_source()
+            self.source.run = Run(log=log, stop=self._context.stop, bytes=self._context.budget.share)
+        return self.source
+
+    def drop(self) -> None:
+        _close(self.source)
+        self.source = None
+
+
+def explain(error: BaseException) -> WherryError:
+    """Any error as one we can show. What is not a `WherryError` is the connector's bug, or this machine's limit."""
+    if isinstance(error, WherryError):
+        return error
+    if isinstance(error, MemoryError):
+        return ResourceError("out of memory", next="lower --memory, or --workers 1")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EROFS):
+        return ResourceError(str(error).lower(), next="make room, then run it again")
+    if isinstance(error, NotImplementedError):
+        return StreamError(str(error) or "not supported by the connector")
+    return SourceError(
+        f"the connector failed unexpectedly: {type(error).__name__}: {error}", next="run it with --debug and report it"
+    )
+
+
+def _units(work: Work) -> list[tuple[Work, list[Split]]]:
+    if work.plan.ordered or not work.waiting:
+        return [(work, work.waiting)]
+    return [(work, [split]) for split in work.waiting]
+
+
+def _gave_up(error: TransientError, attempts: int) -> WherryError:
+    kind = DestinationError if getattr(error, "side", "source") == "destination" else SourceError
+    return kind(f"{error.message} (tried {attempts} times)", key=error.key, next=error.next or "run it again later")
+
+
+def _close(source: Source | None) -> None:
+    if source is not None:
+        with contextlib.suppress(Exception):
+            source.close()
+
+
+__all__ = ["Lanes", "Patience", "Stopped", "explain"]

@@ -1,0 +1,83 @@
+"""What came of a run: per stream and as a whole, with the exit code that follows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from wherry.errors import LeaseError, Stopped, WherryError
+
+NUMBERS = ("read", "boundary", "mapped", "rejected", "staged", "inserted", "updated", "deleted", "bytes")
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamOutcome:
+    """One stream of a run. outcome: "waiting", "committed", "unchanged", "failed", "stopped"."""
+
+    stream: str
+    table: str
+    mode: str
+    cursor: str | None = None
+    outcome: str = "waiting"
+    error: WherryError | None = None
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NUMBERS, 0))
+    began: float = field(default_factory=time.monotonic)
+    seconds: float = 0
+
+    def add(self, counts: dict[str, int]) -> None:
+        """Add one load's numbers."""
+        for name, number in counts.items():
+            self.counts[name] += number
+
+    def finish(self, outcome: str, error: WherryError | None = None) -> None:
+        """The stream is over."""
+        self.outcome, self.error = outcome, error
+        self.seconds = time.monotonic() - self.began
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """A whole run. run: its number; None when the destination was never reached."""
+
+    run: int | None
+    pipeline: str
+    schema: str
+    streams: list[StreamOutcome]
+    seconds: float
+    signal: int | None = None
+
+    @property
+    def failed(self) -> list[StreamOutcome]:
+        """Streams that failed."""
+        return [s for s in self.streams if s.outcome == "failed"]
+
+    @property
+    def exit_code(self) -> int:
+        """0 only when everything asked for is committed; see the table of exit codes."""
+        if not self.failed and self.signal is None:
+            return 0
+        if not self.failed:
+            return 128 + (self.signal or 2)
+        codes = sorted(_code(s.error) for s in self.failed)
+        if LeaseError.exit_code in codes:  # taken over: nothing of this run may go on
+            return LeaseError.exit_code
+        if len(self.streams) > 1 and any(s.outcome in ("committed", "unchanged") for s in self.streams):
+            return 5
+        return codes[0]
+
+    @property
+    def word(self) -> str:
+        """ "ok", "failed" or "stopped"."""
+        if self.failed:
+            return "failed"
+        return "stopped" if self.signal is not None else "ok"
+
+    def totals(self) -> dict[str, int]:
+        """Numbers summed over the streams."""
+        return {name: sum(s.counts[name] for s in self.streams) for name in NUMBERS}
+
+
+def _code(error: WherryError | None) -> int:
+    if error is None or isinstance(error, Stopped):
+        return 1
+    return error.exit_code

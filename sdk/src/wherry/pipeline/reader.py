@@ -1,0 +1,141 @@
+"""The reading half of a lane: a thread that pulls a source's items, turns them into batches and waits for bytes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from wherry.contracts.source import Source
+from wherry.contracts.values import Batch, Bookmark, Mark, Split
+from wherry.errors import SourceError
+from wherry.pipeline.arrow import batches, pinned
+from wherry.pipeline.budget import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A batch of one stream; `size` bytes of the budget go back when the writer is done with it."""
+
+    stream: str
+    data: pa.RecordBatch
+    size: int
+    rejected: pa.RecordBatch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The read is over: by itself, because it was stopped, or by an error."""
+
+    error: BaseException | None = None
+    stopped: bool = False
+
+
+Item = Rows | Mark | End
+
+
+class Reader:
+    """Runs `source.read(split)` on a thread of its own, `acknowledge` included; `items()` gives what it read.
+
+    The source is used by this thread alone until `close` returns.
+    """
+
+    def __init__(self, source: Source, split: Split, budget: Budget, stop: threading.Event):
+        self._source = source
+        self._split = split
+        self._budget = budget
+        self._stop = stop
+        self._cancel = threading.Event()
+        self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._acks: queue.SimpleQueue[Bookmark] = queue.SimpleQueue()
+        self._committed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"read {split.key}", daemon=True)
+
+    def items(self) -> Iterator[Item]:
+        """Everything read, an `End` last."""
+        self._thread.start()
+        while True:
+            item = self._items.get()
+            yield item
+            if isinstance(item, End):
+                return
+
+    def done(self, rows: Rows) -> None:
+        """The writer no longer holds these rows."""
+        self._budget.release(self, rows.size)
+
+    def acknowledge(self, bookmark: Bookmark) -> None:
+        """To be passed to the source, on its own thread, between two items."""
+        self._acks.put(bookmark)
+
+    def close(self) -> None:
+        """End the read, whatever it is doing, and let go of its bytes."""
+        self._cancel.set()
+        self._committed.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=10)
+        while not self._items.empty():
+            item = self._items.get()
+            if isinstance(item, Rows):
+                self.done(item)
+
+    def _run(self) -> None:
+        items = self._source.read(self._split)
+        try:
+            for item in items:
+                if not self._pass_on(item):
+                    break
+                self._acknowledge()
+                if self._ending():
+                    break
+            self._items.put(End(stopped=self._ending()))
+            self._committed.wait()  # the last commit is acknowledged before the source is closed
+            self._acknowledge()
+        except BaseException as error:
+            self._items.put(End(error=error))
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+    def _ending(self) -> bool:
+        return self._stop.is_set() or self._cancel.is_set()
+
+    def _acknowledge(self) -> None:
+        while not self._acks.empty():
+            self._source.acknowledge(self._split, self._acks.get())
+
+    def _pass_on(self, item: Batch | Mark) -> bool:
+        if isinstance(item, Mark):
+            self._items.put(item)
+            return True
+        if not isinstance(item, Batch):
+            raise SourceError(f"read() yielded a {type(item).__name__}; a Batch or a Mark is expected")
+        held = 0
+        rejected = item.rejected
+        for batch in batches(item.data):
+            size = max(0, pinned(batch) - held)  # slices of one table pin the same buffers
+            held += size
+            for piece in self._pieces(batch):
+                if not self._budget.acquire(self, size, self._cancel):
+                    return False
+                self._items.put(Rows(item.stream, piece, size, rejected))
+                size, rejected = 0, None
+        if rejected is not None:
+            self._items.put(Rows(item.stream, pa.RecordBatch.from_pylist([]), 0, rejected))
+        if item.bookmark is not None:
+            self._items.put(Mark(bookmark=item.bookmark))
+        return True
+
+    def _pieces(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """The batch, cut when it is far larger than this lane's share, so that the writer's copies stay small."""
+        parts = max(1, -(-batch.nbytes // max(1, self._budget.share)))
+        rows = max(1, -(-batch.num_rows // parts))
+        if parts == 1 or batch.num_rows <= 1:
+            yield batch
+            return
+        for start in range(0, batch.num_rows, rows):
+            yield batch.slice(start, rows)

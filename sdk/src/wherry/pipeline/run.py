@@ -1,0 +1,286 @@
+"""A whole run: discover → choose → plan → lanes → outcome. Reads as the table of contents of this folder."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from wherry.contracts.destination import Destination, Session
+from wherry.contracts.source import Run, Source
+from wherry.contracts.values import Progress, ReadPlan, Selection, Stream
+from wherry.errors import StateError, UsageError, WherryError
+from wherry.pipeline import envelope as envelopes
+from wherry.pipeline.budget import Budget
+from wherry.pipeline.lane import CommitEvery
+from wherry.pipeline.lanes import Lanes, Patience, explain
+from wherry.pipeline.names import NameMap
+from wherry.pipeline.outcome import Outcome, StreamOutcome
+from wherry.pipeline.rejects import MaxRejects
+from wherry.pipeline.select import Choice, Wishes, choose
+from wherry.pipeline.work import Context, Work
+
+SAMPLE = "__sample"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to run: what the command line and `wherry.yaml` say, beyond the connectors' own configuration."""
+
+    wishes: Wishes = field(default_factory=Wishes)
+    schema: str | None = None
+    pipeline: str | None = None
+    memory: int = 512 << 20
+    workers: int | None = None
+    wait: float = 0
+    fail_fast: bool = False
+    max_rejects: MaxRejects = field(default_factory=MaxRejects)
+    commit_every: CommitEvery = field(default_factory=CommitEvery)
+    patience: Patience = field(default_factory=Patience)
+    load_id: bool = True
+    yes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What a run is called: pipeline, schema of its tables, canonical address of its source."""
+
+    pipeline: str
+    schema: str
+    identity: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Prepared:
+    """A run that knows what it will do: shown by `wherry plan`, done by `sync`."""
+
+    names: Names
+    choices: list[Choice]
+    progress: dict[str, Progress]
+    hidden: dict[str, str]
+    """Plan keys whose stored bookmark is not used, and why."""
+
+
+def name_run(source: Source, connector: str, destination: Destination, settings: Settings) -> Names:
+    """Names from the source alone, so that a changed password or a renamed warehouse keeps its bookmarks."""
+    short, address = source.identity()
+    word = slug(short)
+    schema = settings.schema or destination.schema_for(word)
+    return Names(pipeline=settings.pipeline or f"{connector}-{word}", schema=schema, identity=address)
+
+
+def slug(text: str) -> str:
+    """A name that every engine takes as it is: lower-case letters, digits, underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "source"
+
+
+def sync(
+    new_source: Callable[[], Source],
+    destination: Destination,
+    *,
+    names: Names,
+    settings: Settings,
+    events: Any,
+    stop: threading.Event,
+    labels: Mapping[str, str],
+) -> Outcome:
+    """Move everything asked for. Raises only what concerns the whole run; a stream's failure is in the outcome.
+
+    labels: "source" and "destination" as people should read them.
+    """
+    began = time.monotonic()
+    planner = new_source()
+    planner.run = Run(stop=stop)
+    session: Session | None = None
+    word = "failed"
+    try:
+        streams = settings.wishes.wanted(planner.discover(settings.wishes.only))
+        session = destination.open(names.pipeline, schema=names.schema, wait=settings.wait)
+        prepared = prepare(streams, session.progress, names, settings)
+        context = _context(prepared, session, destination, new_source, events, stop, settings)
+        _announce(context, prepared, session, labels)
+        _work(planner, context, prepared, settings)
+        outcome = Outcome(
+            run=session.lease.epoch, pipeline=names.pipeline, schema=names.schema,
+            streams=list(context.outcomes.values()), seconds=time.monotonic() - began,
+        )  # fmt: skip
+        word = outcome.word
+        return outcome
+    finally:
+        if session is not None:
+            session.close("stopped" if stop.is_set() and word == "ok" else word)
+        planner.close()
+
+
+def prepare(streams: Sequence[Stream], stored: Mapping[str, Progress], names: Names, settings: Settings) -> Prepared:
+    """Settle every stream's selection and check that stored bookmarks still stand for it."""
+    remembered = _remembered(stored)
+    wishes = settings.wishes
+    choices = [choose(s, wishes, remembered.get(s.path, {})) for s in streams]
+    _refuse_losing_history(choices, remembered, settings)
+    missing = {path for p in stored.values() for path in p.missing}
+    hidden: dict[str, str] = {}
+    final = []
+    for made in choices:
+        choice, path = made, made.selection.stream.path
+        reason = _outdated(choice, remembered.get(path, {}), path in missing)
+        if reason is not None:
+            hidden[path] = reason
+        final.append(choice)
+    progress = {} if wishes.limit is not None else {k: p for k, p in stored.items() if k not in hidden}
+    _refuse_other_source(progress, names)
+    return Prepared(names=names, choices=final, progress=progress, hidden=hidden)
+
+
+def _remembered(stored: Mapping[str, Progress]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for progress in stored.values():
+        for envelope in envelopes.all_of(progress):
+            for path, choice in envelope.get("choice", {}).items():
+                found.setdefault(path, choice)
+    return found
+
+
+def _refuse_losing_history(
+    choices: Sequence[Choice], remembered: Mapping[str, dict[str, Any]], settings: Settings
+) -> None:
+    for choice in choices:
+        path = choice.selection.stream.path
+        if settings.wishes.full_refresh and remembered.get(path, {}).get("mode") == "history" and not settings.yes:
+            raise UsageError(
+                f"--full-refresh would drop the history of stream {path}",
+                key="full_refresh",
+                next="add --yes if you mean it",
+            )
+
+
+def _outdated(choice: Choice, remembered: Mapping[str, Any], missing: bool) -> str | None:
+    """Why the stored bookmark of a stream is of no use; None when it is. Raises where the user has to decide."""
+    selection = choice.selection
+    if missing:
+        return "its table is gone: rebuilt from empty"
+    if choice.rebuild:
+        return "the table is rebuilt"
+    if not remembered:
+        return None
+    now = envelopes.choice(selection)
+    differing = [
+        n
+        for n in ("columns", "where", "start", "incarnation", "mode", "cursor", "key")
+        if now.get(n) != remembered.get(n)
+    ]
+    if not differing:
+        return None
+    if selection.mode == "replace":
+        return f"{', '.join(differing)} changed: read again"
+    path, what = selection.stream.path, differing[0]
+    if what == "incarnation":
+        raise StateError(
+            f"stream {path} was recreated or restored at the source since its bookmark was taken",
+            next=f"add --full-refresh to rebuild the table, or wherry state reset DEST {path} to read it all into it",
+        )
+    raise StateError(
+        f"the bookmark of stream {path} was taken with {what} {remembered.get(what)!r}, now it is {now.get(what)!r}",
+        key=what, next=f"add --full-refresh to rebuild the table, or wherry state reset DEST {path}",
+    )  # fmt: skip
+
+
+def _refuse_other_source(stored: Mapping[str, Progress], names: Names) -> None:
+    for key, progress in stored.items():
+        for envelope in envelopes.all_of(progress):
+            origin = envelope.get("from", names.identity)
+            if origin != names.identity:
+                raise StateError(
+                    f"pipeline {names.pipeline} in schema {names.schema} holds {key} of {origin}, not of {names.identity}",
+                    next="keep them apart: --pipeline NAME --schema NAME, or rebuild from this source: --full-refresh",
+                )
+
+
+def _context(
+    prepared: Prepared, session: Session, destination: Destination, new_source: Callable[[], Source],
+    events: Any, stop: threading.Event, settings: Settings,
+) -> Context:  # fmt: skip
+    limits = destination.capabilities
+    by_path = {c.selection.stream.path: c for c in prepared.choices}
+    lanes = max(1, min(settings.workers or 4, limits.loads, len(by_path) or 1))
+
+    def select(stream: Stream) -> Selection | None:
+        """The selection for a stream that appears in mid-read."""
+        try:
+            if not settings.wishes.wanted([stream]):
+                return None
+        except UsageError:
+            return None
+        by_path[stream.path] = choose(stream, settings.wishes, {})
+        return by_path[stream.path].selection
+
+    return Context(
+        session=session, destination=destination, new_source=new_source, identity=prepared.names.identity,
+        schema=prepared.names.schema, events=events, stop=stop, commit_every=settings.commit_every,
+        names=NameMap(session.names, limit=limits.identifier_limit, case_sensitive=limits.case_sensitive),
+        budget=Budget(settings.memory // 4, lanes), max_rejects=settings.max_rejects, choices=by_path, select=select,
+        load_id=settings.load_id,
+    )  # fmt: skip
+
+
+def _announce(context: Context, prepared: Prepared, session: Session, labels: Mapping[str, str]) -> None:
+    told = []
+    for choice in prepared.choices:
+        s = choice.selection
+        table = context.names.table(s.stream.path, (s.table or s.stream.name) + (SAMPLE if s.limit is not None else ""))
+        context.outcomes[s.stream.path] = StreamOutcome(stream=s.stream.path, table=table, mode=s.mode, cursor=s.cursor)
+        told.append({
+            "stream": s.stream.path, "table": table, "mode": s.mode, "key": list(s.key), "cursor": s.cursor,
+            "row_estimate": s.stream.row_estimate, "notes": list(s.stream.notes),
+        })  # fmt: skip
+        reason = prepared.hidden.get(s.stream.path)
+        if reason is not None and "gone" in reason:
+            context.events.message(level="warning", text=f"{s.stream.path}: {reason}")
+    context.events.run_started(
+        run=session.lease.epoch, pipeline=prepared.names.pipeline, source=labels["source"],
+        destination=labels["destination"], streams=told,
+    )  # fmt: skip
+
+
+def _work(planner: Source, context: Context, prepared: Prepared, settings: Settings) -> None:
+    """Plan and read until no plan asks to be called again."""
+    selections = [c.selection for c in prepared.choices]
+    progress = dict(prepared.progress)
+    planned: set[str] = set()
+    while selections and not context.stop.is_set():
+        bare = {key: envelopes.unwrap(p) for key, p in progress.items()}
+        works = [_make(plan, progress, context, settings) for plan in planner.plan(selections, bare)]
+        planned |= {s.stream.path for w in works for s in w.streams}
+        if works:
+            count = settings.workers or min(4, context.destination.capabilities.loads)
+            Lanes(context, works, count, settings.fail_fast, settings.patience).run()
+        if settings.wishes.limit is not None:
+            for work in works:
+                context.session.set(work.plan.key, None)
+        again = [w for w in works if w.plan.again and all(_fine(context, s) for s in w.streams)]
+        selections = [s for w in again for s in w.streams]
+        progress = {w.plan.key: Progress(bookmark=w.lasting) for w in again}
+    for path, outcome in context.outcomes.items():
+        if path not in planned and outcome.outcome == "waiting":
+            outcome.finish("stopped" if context.stop.is_set() else "unchanged")
+            context.events.stream_finished(
+                stream=path, table=outcome.table, outcome=outcome.outcome, counts=outcome.counts, seconds=0.0
+            )
+
+
+def _make(plan: ReadPlan, progress: Mapping[str, Progress], context: Context, settings: Settings) -> Work:
+    known = progress.get(plan.key, Progress())
+    if settings.wishes.limit is not None:
+        plan, known = replace(plan, key=plan.key + SAMPLE), Progress()
+    return Work(plan, known, context)
+
+
+def _fine(context: Context, selection: Selection) -> bool:
+    outcome = context.outcomes.get(selection.stream.path)
+    return outcome is None or outcome.outcome in ("committed", "unchanged")
+
+
+__all__ = ["Names", "Outcome", "Prepared", "Settings", "WherryError", "explain", "name_run", "prepare", "sync"]

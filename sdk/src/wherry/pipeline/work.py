@@ -1,0 +1,220 @@
+"""One read plan at work: its splits run in lanes, its targets grow, and at the end its generation is published."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from wherry.contracts.destination import Destination, Session
+from wherry.contracts.loading import Entry, Receipt, Target
+from wherry.contracts.source import Source
+from wherry.contracts.values import Bookmark, JsonValue, Progress, ReadPlan, Selection, Split, Stream
+from wherry.pipeline import boundary
+from wherry.pipeline import envelope as envelopes
+from wherry.pipeline.budget import Budget
+from wherry.pipeline.conform import Conformer
+from wherry.pipeline.lane import CommitEvery
+from wherry.pipeline.names import NameMap
+from wherry.pipeline.outcome import StreamOutcome
+from wherry.pipeline.rejects import MaxRejects
+from wherry.pipeline.select import Choice
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """What all lanes of a run share."""
+
+    session: Session
+    destination: Destination
+    new_source: Callable[[], Source]
+    identity: str
+    schema: str
+    names: NameMap
+    budget: Budget
+    events: Any
+    stop: threading.Event
+    commit_every: CommitEvery
+    max_rejects: MaxRejects
+    choices: dict[str, Choice]
+    select: Callable[[Stream], Selection | None]
+    load_id: bool = True
+    outcomes: dict[str, StreamOutcome] = field(default_factory=dict)
+
+
+class Work:
+    """A plan in this run. Stored in the destination only when there is something to store, so that a run without
+    changes writes nothing."""
+
+    def __init__(self, plan: ReadPlan, known: Progress, context: Context):
+        self.context = context
+        self.resumed = bool(plan.id) and known.open is not None and known.open.id == plan.id
+        self.plan = plan if self.resumed else replace(plan, id=uuid.uuid4().hex)
+        self.rejected = 0
+        self.generation: int | None = None
+        self.lasting: JsonValue = known.bookmark
+        self.began = time.monotonic()
+        self._known = known
+        self._lock = threading.Lock()
+        self._conformers: dict[str, Conformer] = {}
+        self._rebuild = self._rebuild_paths()
+        self._sealed: dict[str, JsonValue] = self._starting_envelopes()
+        done = known.done if self.resumed else frozenset()
+        self.waiting = [s for s in self.plan.splits if s.key not in done]
+        self._left = len(self.waiting)
+
+    @property
+    def streams(self) -> tuple[Selection, ...]:
+        """The selections of its streams."""
+        return envelopes.streams_of(self.plan)
+
+    @property
+    def rebuilds(self) -> bool:
+        """Whether its tables are made anew aside and published at the end."""
+        return any(self._rebuilt(s) for s in self.streams)
+
+    def seal(self, bookmark: Bookmark, boundaries: dict[str, JsonValue]) -> JsonValue:
+        """The envelope for a bookmark of one of its splits."""
+        return envelopes.seal(bookmark, boundaries, self.plan, self.context.identity, self._rebuild)
+
+    def start(self) -> int:
+        """Store the plan; returns its generation. Called before the first load; later calls change nothing."""
+        with self._lock:
+            if self.generation is None:
+                splits = tuple(replace(s, bookmark=self._sealed[s.key]) for s in self.plan.splits)
+                self.generation = self.context.session.start(replace(self.plan, splits=splits))
+            return self.generation
+
+    def envelope(self, split: Split) -> JsonValue:
+        """What is known of a split: where its bookmark and its boundary stand."""
+        return self._sealed[split.key]
+
+    def resume(self, split: Split) -> tuple[Split, bool]:
+        """The split as the destination has it now, after a failure, and whether it is done."""
+        with self._lock:
+            if self.generation is None:
+                return split, False
+            seen = self.context.session.resume(self.plan)
+            stored = {s.key: s.bookmark for s in seen.open.splits} if seen.open is not None else {}
+            if split.key in stored:
+                self._sealed[split.key] = stored[split.key]
+            bookmark = envelopes.open_(self._sealed[split.key]).get("source")
+            return replace(split, bookmark=bookmark), seen.open is None or split.key in seen.done
+
+    def conformer(self, selection: Selection) -> Conformer:
+        """The stream's way into its table, shared by the plan's lanes."""
+        path = selection.stream.path
+        with self._lock:
+            if path not in self._conformers:
+                target = self._target(selection)
+                found = self.context.session.schema(target)
+                if found is not None:
+                    target = replace(target, schema=found)
+                self._conformers[path] = Conformer(selection, target, self.context.destination, self.context.names)
+            return self._conformers[path]
+
+    def placed(self, target: Target) -> Target:
+        """The target with the generation it goes to, once the plan has one."""
+        if target.generation is None:
+            return target
+        return replace(target, generation=self.generation)
+
+    def must_record(self, split: Split, changed: bool) -> bool:
+        """Whether the end of this split has to be stored: not when nothing came and nothing is being built."""
+        return changed or self.generation is not None or self.rebuilds or self._has_new_table(split)
+
+    def committed(self, split: Split, entry: Entry, receipt: Receipt) -> None:
+        """Take down what a load did."""
+        with self._lock:
+            self._sealed[split.key] = entry.bookmark
+        for path, counts in entry.counts.items():
+            applied = receipt.applied.get(path)
+            outcome = self.context.outcomes.get(path)
+            numbers = {
+                "read": counts.read, "boundary": counts.boundary, "mapped": counts.mapped, "rejected": counts.rejected,
+                "bytes": counts.bytes, "staged": applied.staged if applied else 0,
+                "inserted": applied.inserted if applied else 0, "updated": applied.updated if applied else 0,
+                "deleted": applied.deleted if applied else 0,
+            }  # fmt: skip
+            if outcome is not None:
+                outcome.add(numbers)
+            self.context.events.load_committed(
+                stream=path, load_id=receipt.load_id, counts=numbers, bookmark=envelopes.open_(entry.bookmark)["source"]
+            )
+
+    def split_done(self) -> bool:
+        """Count a finished split; True for the last."""
+        with self._lock:
+            self._left -= 1
+            return self._left <= 0
+
+    def publish(self) -> None:
+        """Swap the generation in and make the lasting bookmark; nothing to do for a plan that was never stored."""
+        if self.generation is None and not self.resumed:
+            return
+        generation = self.start()
+        last = self.plan.splits[-1]
+        bookmark = self.plan.after
+        if bookmark is None:
+            bookmark = envelopes.open_(self._sealed[last.key]).get("source")
+        parts = [envelopes.open_(self._sealed[s.key]).get("boundary", {}) for s in self.plan.splits]
+        boundaries = {s.stream.path: boundary.merge([p.get(s.stream.path) for p in parts]) for s in self.streams}
+        self.lasting = envelopes.seal(bookmark, boundaries, self.plan, self.context.identity)
+        entry = Entry(bookmark=self.lasting, done=True)
+        targets = [self.placed(self.conformer(s).target) for s in self.streams if self._rebuilt(s)]
+        self.context.session.publish(self.plan, targets, generation, entry)
+
+    def _starting_envelopes(self) -> dict[str, JsonValue]:
+        if self.resumed and self._known.open is not None:
+            return {s.key: s.bookmark for s in self._known.open.splits}
+        lasting = envelopes.open_(self._known.bookmark)
+        found = {}
+        for split in self.plan.splits:
+            again = split.bookmark is not None and split.bookmark == lasting.get("source") and not self.rebuilds
+            boundaries = lasting.get("boundary", {}) if again else {}
+            found[split.key] = self.seal(split.bookmark, boundaries)
+        return found
+
+    def _rebuild_paths(self) -> frozenset[str]:
+        """Streams rebuilt whatever their mode; a resumed plan goes on as it was begun."""
+        if self.resumed and self._known.open is not None:
+            opened = envelopes.open_(self._known.open.splits[0].bookmark)
+            return frozenset(opened.get("rebuild", ()))
+        choices = self.context.choices
+        return frozenset(p for s in self.streams if (p := s.stream.path) in choices and choices[p].rebuild)
+
+    def _rebuilt(self, selection: Selection) -> bool:
+        return selection.mode == "replace" or selection.stream.path in self._rebuild
+
+    def _has_new_table(self, split: Split) -> bool:
+        return any(len(self.conformer(s).target.schema) == 0 for s in split.streams)
+
+    def _target(self, selection: Selection) -> Target:
+        import pyarrow as pa
+
+        stream, names = selection.stream, self.context.names
+        shares = sum(any(s.stream.path == stream.path for s in split.streams) for split in self.plan.splits)
+        wanted = selection.table or stream.name
+        if selection.limit is not None:
+            wanted += "__sample"
+
+        def column(name: str) -> str:
+            return names.column(stream.path, name)
+
+        return Target(
+            stream=stream.path,
+            table=names.table(stream.path, wanted),
+            schema=pa.schema([]),
+            namespace=f"{self.context.schema}__{stream.namespace}" if stream.namespace else None,
+            mode=selection.mode,
+            key=tuple(column(k) for k in selection.key) if selection.mode in ("merge", "history") else (),
+            cursor=column(selection.cursor) if selection.cursor else None,
+            part=column(stream.part) if stream.part else None,
+            generation=-1 if self._rebuilt(selection) else None,
+            exclusive=shares == 1 or self.plan.ordered,
+            changes=stream.changes,
+            load_id=self.context.load_id,
+        )
