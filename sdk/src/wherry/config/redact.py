@@ -1,0 +1,157 @@
+"""Secrets are redacted by value, in whatever form they turn up, on every text that leaves the process."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import threading
+import traceback
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+
+MASK = "***"
+_LOUD = re.compile(
+    r"(?i)pass(word|wd|phrase)?$|pwd$|token$|secret$|(api|access|secret|private)[-_]?key$|sig(nature)?$|credentials?$"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SHORT = 4
+"""Shorter secrets are redacted only where they stand alone: "a" is a poor password, and in every word."""
+
+
+class Redactor:
+    """Secret values known so far; `redact` removes them from a text. Safe to use from any thread."""
+
+    def __init__(self, spoken: Iterable[str] = ()) -> None:
+        """spoken: words that are said anyway, such as names of connectors: masking them hides nothing."""
+        self._spoken = frozenset(spoken)
+        self._forms: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        self._lock = threading.Lock()
+
+    def add(self, secret: Any) -> None:
+        """Remember a secret: text, a pydantic secret, or any nesting of them in lists and mappings."""
+        with self._lock:
+            for text in _texts(secret):
+                self._learn(text)
+                for part in _inside(text):
+                    self._learn(part)
+            self._pattern = None
+
+    def add_inside(self, text: str) -> None:
+        """Remember what is secret inside an address: its password, and parameters such as `token`."""
+        with self._lock:
+            for part in _inside(text):
+                self._learn(part)
+            self._pattern = None
+
+    def _learn(self, text: str) -> None:
+        if text not in self._spoken:
+            self._forms |= _forms(text)
+
+    def redact(self, text: str) -> str:
+        """`text` with every known secret masked."""
+        with self._lock:
+            if not self._forms:
+                return text
+            if self._pattern is None:
+                ordered = sorted(self._forms, key=lambda form: (-len(form), form))
+                self._pattern = re.compile("|".join(map(_exactly, ordered)))
+            pattern = self._pattern
+        return pattern.sub(MASK, text)
+
+    def json(self, value: Any) -> Any:
+        """A JSON value with every known secret masked in its texts, keys included."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, dict):
+            return {self.redact(str(key)): self.json(item) for key, item in value.items()}
+        return [self.json(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+class RedactingFilter(logging.Filter):
+    """Put on a handler: its records are redacted, tracebacks too, and a message stays on one line."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record; it is never dropped."""
+        record.msg, record.args = one_line(self._redactor.redact(record.getMessage())), ()
+        if record.exc_info and record.exc_info[0]:
+            record.exc_text = self._redactor.redact("".join(traceback.format_exception(*record.exc_info)).rstrip())
+            record.exc_info = None
+        if record.stack_info:
+            record.stack_info = self._redactor.redact(record.stack_info)
+        return True
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, control characters spelled out: a value cannot forge a line or drive a terminal."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def _exactly(form: str) -> str:
+    pattern = re.escape(form)
+    return rf"(?<!\w){pattern}(?!\w)" if len(form) < _SHORT else pattern
+
+
+def _texts(secret: Any) -> Iterator[str]:
+    reveal = getattr(secret, "get_secret_value", None)
+    value = reveal() if reveal else secret
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, str):
+        yield from filter(None, (value, value.strip()))
+        lines = [line.strip() for line in value.splitlines()]
+        if len(lines) > 1:  # a key file may be shown line by line
+            yield from (line for line in lines if len(line) > 8 and not line.startswith("-----"))
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, Iterable):
+        for item in value:
+            yield from _texts(item)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
+
+
+def _inside(text: str) -> Iterator[str]:
+    if "://" not in text and "=" not in text:
+        return
+    try:
+        parts = urlsplit(text)
+        password = parts.password
+    except ValueError:  # not well-formed: whatever stands between the first colon and the last @
+        found = re.search(r"://[^:@/]*:(.*)@", text)
+        yield from filter(None, (found and found[1],))
+        return
+    if password:
+        yield from {password, unquote(password)}
+    for name, value in parse_qsl(parts.query):
+        if value and _LOUD.search(name):
+            yield value
+
+
+def _forms(text: str) -> set[str]:
+    quoted = quote(text, safe="")
+    forms = {text, quoted, quote(text), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1], one_line(text)}
+    forms |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in (quoted, quote_plus(text))}
+    if len(text) >= _SHORT:
+        forms |= set(_base64(text.encode(errors="surrogatepass")))
+    return forms
+
+
+def _base64(data: bytes) -> Iterator[str]:
+    """The base64 text that any encoding of something around `data` must contain, by its offset in a group of three."""
+    for offset in range(3):
+        whole = (offset + len(data)) // 3 * 3 - offset
+        skip = -offset % 3
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            if whole - skip >= 3:
+                yield encode(data[skip:whole]).decode()
+    yield base64.b64encode(data).decode().rstrip("=")
+    yield base64.urlsafe_b64encode(data).decode().rstrip("=")

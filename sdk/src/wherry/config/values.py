@@ -1,0 +1,239 @@
+"""A connector's configuration from all the places a value may stand, each with its provenance.
+
+--set KEY=VALUE  >  the reference  >  wherry.yaml  >  environment  >  .env  >  the connector's default
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretBytes, SecretStr, ValidationError
+
+from wherry.config.environment import Environment, Setting, read_small
+from wherry.config.redact import Redactor, one_line
+from wherry.config.reference import Reference
+from wherry.config.refusal import Refusal, explain, fields
+from wherry.contracts.config import ConnectorConfig, public
+from wherry.errors import UsageError, WherryError
+from wherry.near import near
+
+_VARIABLE = re.compile(r"\$(?:(\$)(?=\{)|\{(file:)?([^}]*)\})")
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A validated configuration that remembers where each of its values came from.
+
+    notes: variables that look like a key of this connector but are none.
+    """
+
+    reference: Reference
+    config: ConnectorConfig
+    origins: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    option: str = "--set"
+
+    def provenance(self, key: str) -> str:
+        """`password from .env, line 3`, for messages."""
+        if key in self.origins:
+            return f"{key} from {self.origins[key]}"
+        return f"{key} was not given: {self.option} {key}=…, or {_variable(self.reference, key)} in the environment"
+
+    def explain(self, error: WherryError) -> WherryError:
+        """The same error, saying where the value of its key came from."""
+        if error.key and not error.where:
+            error.where = self.provenance(error.key)
+        return error
+
+
+def configure(
+    reference: Reference,
+    model: type[ConnectorConfig],
+    *,
+    environment: Environment,
+    folder: Path,
+    sets: Sequence[str] = (),
+    redactor: Redactor | None = None,
+) -> Configured:
+    """Build and validate the configuration of the connector that `reference` names.
+
+    sets: "KEY=VALUE" texts of `--set` (of `--dest-set`, for a destination).  folder: what `${file:…}` is relative to.
+    redactor: learns the secrets, before anything is validated.  UsageError: a key, its value, where that came from.
+    """
+    redactor = redactor or Redactor()
+    option = "--set" if reference.kind == "source" else "--dest-set"
+    given = _gather(reference, model, environment, sets, option)
+    settings = {key: _resolved(setting, environment, folder) for key, setting in given.items()}
+    for key, setting in settings.items():
+        _learn(redactor, model, key, setting)
+    data = {key: _shaped(model, key, setting.value) for key, setting in settings.items()}
+    origins = {key: setting.origin for key, setting in settings.items()}
+    try:
+        config = model.model_validate(data)
+    except ValidationError as error:
+        refusal = explain(error, model, data)
+        raise _usage_error(refusal, reference, model, settings, option, redactor) from None
+    return Configured(reference, config, origins, tuple(_strays(reference, model, environment)), option)
+
+
+def _gather(
+    reference: Reference, model: type[ConnectorConfig], environment: Environment, sets: Sequence[str], option: str
+) -> dict[str, Setting]:
+    """Values by key, the strongest last."""
+    given: dict[str, Setting] = {}
+    known = fields(model)
+    for prefix in _prefixes(reference):
+        given.update((key, setting) for key, setting in environment.starting(prefix) if key in known)
+    given.update(reference.settings)
+    if reference.value is not None:
+        if model.reference is None:
+            raise UsageError(
+                f"{reference.kind} {reference.connector} takes nothing after its name: {reference.text}",
+                next=f"write {reference.connector}, and its keys with {option} KEY=VALUE",
+            )
+        given[model.reference] = Setting(reference.value, reference.origin)
+    for text in sets:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{option} takes KEY=VALUE", next=f"keys: {', '.join(known) or 'none'}")
+        given[key.strip()] = Setting(value, f"{option} {key.strip()}")
+    return given
+
+
+def _prefixes(reference: Reference) -> list[str]:
+    """Of environment variables, the strongest last: the connector's name, then that of the entry in wherry.yaml."""
+    names = dict.fromkeys(filter(None, (reference.connector, reference.name)))
+    return [f"WHERRY_{reference.kind.upper()}_{_upper(name)}_" for name in names]
+
+
+def _variable(reference: Reference, key: str) -> str:
+    return f"{_prefixes(reference)[-1]}{_upper(key)}"
+
+
+def _upper(name: str) -> str:
+    return re.sub(r"\W", "_", name).upper()
+
+
+def _strays(reference: Reference, model: type[ConnectorConfig], environment: Environment) -> Iterator[str]:
+    known = fields(model)
+    for prefix in _prefixes(reference):
+        for key, setting in environment.starting(prefix):
+            match = near(key, known)
+            if key not in known and match:
+                what = f"no key {key!r} of {reference.kind} {reference.connector}, did you mean {match!r}?"
+                yield f"{setting.origin}: {what}"
+
+
+def _resolved(setting: Setting, environment: Environment, folder: Path) -> Setting:
+    """The setting with its `${ENV}` and `${file:…}` put in; only values of wherry.yaml have any."""
+    if not setting.origin.startswith("wherry.yaml"):
+        return setting
+    sources: list[str] = []
+
+    def put(match: re.Match[str]) -> str:
+        if match[1]:
+            return "$"  # $${ is a plain ${
+        name = match[3]
+        if match[2]:
+            path = folder / name
+            if not path.is_file():
+                raise UsageError(f"${{file:{name}}}: no such file", where=setting.origin, next=f"create {path}")
+            sources.append(f"file {name}")
+            return read_small(path).rstrip("\r\n")
+        found = environment.get(name)
+        if found is None:
+            raise UsageError(
+                f"${{{name}}} is not set", where=setting.origin, next=f"export {name}=…  or write it to .env"
+            )
+        sources.append(found.origin)
+        return str(found.value)
+
+    value = _substituted(setting.value, put)
+    return Setting(value, f"{setting.origin} ({', '.join(sources)})" if sources else setting.origin)
+
+
+def _substituted(value: Any, put: Any) -> Any:
+    if isinstance(value, str):
+        return _VARIABLE.sub(put, value)
+    if isinstance(value, Mapping):
+        return {key: _substituted(item, put) for key, item in value.items()}
+    return [_substituted(item, put) for item in value] if isinstance(value, list) else value
+
+
+def _learn(redactor: Redactor, model: type[ConnectorConfig], key: str, setting: Setting) -> None:
+    if is_secret(model, key) or "(file " in setting.origin:
+        redactor.add(setting.value)
+    elif isinstance(setting.value, str):
+        redactor.add_inside(setting.value)
+
+
+def is_secret(model: type[ConnectorConfig], key: str) -> bool:
+    """Whether a key's value must never be shown: its type holds a secret anywhere."""
+    return key in model.model_fields and _holds_secret(model.model_fields[key].annotation)
+
+
+def _holds_secret(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, (SecretStr, SecretBytes)):
+        return True
+    if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
+        return any(_holds_secret(info.annotation) for info in annotation.model_fields.values())
+    return any(map(_holds_secret, typing.get_args(annotation)))
+
+
+def _shaped(model: type[ConnectorConfig], key: str, value: Any) -> Any:
+    """Text for a key that holds a list or a mapping: JSON, or for a list words between commas."""
+    info = model.model_fields.get(key)
+    if not isinstance(value, str) or info is None:
+        return value
+    shapes = set(_shapes(info.annotation))
+    if str in shapes or not shapes & {list, dict}:
+        return value
+    if value.lstrip().startswith(("[", "{")):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value  # what is accepted is for the connector's model to say
+    return [word.strip() for word in value.split(",") if word.strip()] if list in shapes else value
+
+
+def _shapes(annotation: Any) -> Iterator[type]:
+    origin = typing.get_origin(annotation) or annotation
+    if origin in (typing.Union, types.UnionType, typing.Annotated):
+        for part in typing.get_args(annotation):
+            yield from _shapes(part)
+    elif isinstance(origin, type) and issubclass(origin, (str, SecretStr)):
+        yield str
+    elif isinstance(origin, type) and (issubclass(origin, Mapping) or hasattr(origin, "model_fields")):
+        yield dict
+    elif isinstance(origin, type) and issubclass(origin, (Sequence, set, frozenset)) and origin is not bytes:
+        yield list
+
+
+def _usage_error(
+    refusal: Refusal,
+    reference: Reference,
+    model: type[ConnectorConfig],
+    settings: Mapping[str, Setting],
+    option: str,
+    redactor: Redactor,
+) -> UsageError:
+    key = str(refusal.path[0]) if refusal.path else ""
+    what = f"{reference.kind} {reference.name or reference.connector}: {refusal.message}"
+    setting = settings.get(key)
+    if setting is None:
+        variable = _variable(reference, key)
+        where = (reference.settings and reference.origin) or None
+        return UsageError(
+            what, key=key, where=where, next=f"give it with {option} {key}=…  or {variable} (environment, .env)"
+        )
+    if refusal.shown and not is_secret(model, key) and isinstance(setting.value, (str, int, float, bool)):
+        what += f", not {one_line(public(str(setting.value)))[:80]!r}"
+    remedy = refusal.remedy or f"correct {key}; wherry plugins info {reference.connector} lists the keys"
+    return UsageError(redactor.redact(what), key=key, where=f"{key} from {setting.origin}", next=remedy)

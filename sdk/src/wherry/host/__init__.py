@@ -1,0 +1,1 @@
+"""The plugin host: what is installed (registry), its classes (load), its observers (hooks)."""

@@ -1,0 +1,165 @@
+"""Guarded loading of one plugin by name. Whatever its import does, the host gets a class or a `PluginError`."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from wherry.contracts.config import ConnectorConfig
+from wherry.contracts.destination import Destination
+from wherry.contracts.loading import Capabilities
+from wherry.contracts.source import Source
+from wherry.errors import PluginError, UsageError
+from wherry.host.metadata import Kind, Plugin
+from wherry.near import did_you_mean
+
+T = TypeVar("T")
+
+
+def load_source(plugin: Plugin) -> type[Source]:
+    """The source class of a plugin; PluginError with distribution, version and cause if it cannot be had."""
+    return verify(load(plugin), Source, _name(plugin))
+
+
+def load_destination(plugin: Plugin) -> type[Destination]:
+    """The destination class of a plugin; PluginError with distribution, version and cause if it cannot be had."""
+    return verify(load(plugin), Destination, _name(plugin))
+
+
+def load(plugin: Plugin) -> Any:
+    """The object that a plugin's metadata names, unverified. PluginError carries the cause as `__cause__`."""
+    module, _, attribute = plugin.value.partition(":")
+
+    def find() -> Any:
+        found: Any = importlib.import_module(module.strip())
+        for part in filter(None, attribute.split("[")[0].strip().split(".")):
+            found = getattr(found, part)
+        return found
+
+    return guarded(find, _name(plugin), f"wherry plugins --check  or  pip uninstall {plugin.distribution}")
+
+
+def load_object(text: str, kind: Kind) -> type[Source] | type[Destination]:
+    """The class behind `./source.py`, `./source.py:Object` or `package.module:Object`, as the user typed it."""
+    base: type[Any] = Source if kind == "source" else Destination
+    path, _, attribute = text.rpartition(":") if ".py:" in text or not text.endswith(".py") else (text, "", "")
+    what = f"{kind} {text}"
+    module = guarded(lambda: _file(Path(path)) if path.endswith(".py") else _module(path), what, f"correct {path}")
+    if attribute:
+        if not hasattr(module, attribute):
+            raise UsageError(f"{path} has no object {attribute!r}{did_you_mean(attribute, _classes(module, base))}")
+        return verify(getattr(module, attribute), base, what)
+    classes = _classes(module, base)
+    if len(classes) != 1:
+        choices = ", ".join(classes) or f"none is defined there: write  class Mine(wherry.{base.__name__})"
+        raise UsageError(f"{path} must hold one {kind} class: {choices}", next=f"name it: {path}:CLASS")
+    return verify(getattr(module, classes[0]), base, what)
+
+
+def guarded(action: Callable[[], T], what: str, remedy: str) -> T:
+    """The action's result; anything it raises, `SystemExit` included, becomes a `PluginError`. Its prints are kept off
+    standard output and standard error and end up in the error, if there is one."""
+    with captured() as said:
+        try:
+            return action()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # foreign code may raise anything, also what is no Exception
+            cause = error
+    detail = _one_line(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
+    noise = _one_line(said[-1])[-120:] if said and said[-1].strip() else ""
+    printed = f"; it printed: {noise}" if noise else ""
+    raise PluginError(f"{what} could not be loaded: {detail}{printed}", next=remedy) from cause
+
+
+def verify(found: Any, base: type[Any], what: str) -> type[Any]:
+    """`found` if it is a usable class of the contract `base`; else PluginError naming what is missing."""
+
+    def refuse(reason: str) -> PluginError:
+        return PluginError(f"{what} {reason}", next=f"see the contract: python -c 'help(\"wherry.{base.__name__}\")'")
+
+    if not isinstance(found, type) or not issubclass(found, base):
+        raise refuse(f"is no subclass of wherry.{base.__name__} but {getattr(found, '__name__', repr(found))}")
+    missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+    if missing:
+        raise refuse(f"is unfinished: {found.__name__} lacks {missing}")
+    config: Any = getattr(found, "Config", None)
+    if not isinstance(config, type) or not issubclass(config, ConnectorConfig):
+        raise refuse(f"has a Config that is no subclass of wherry.ConnectorConfig: {config!r}")
+    if config.reference is not None and config.reference not in config.model_fields:
+        raise refuse(f"has Config.reference = {config.reference!r}, which is none of its fields")
+    capabilities: Any = getattr(found, "capabilities", None)
+    if base is Destination and not isinstance(capabilities, Capabilities):
+        raise refuse(f"has capabilities that are no wherry.Capabilities: {capabilities!r}")
+    return found
+
+
+@contextlib.contextmanager
+def captured() -> Iterator[list[str]]:
+    """Keep what is printed, also past `sys.stdout`, off the terminal; the list holds it at the end."""
+    said: list[str] = []
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as sink, contextlib.ExitStack() as stack:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        for number in (1, 2):
+            with contextlib.suppress(OSError):  # closed by the caller: nothing to keep clean
+                saved = os.dup(number)
+                stack.callback(os.close, saved)
+                stack.callback(os.dup2, saved, number)
+                os.dup2(sink.fileno(), number)
+        with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+            try:
+                yield said
+            finally:
+                sink.flush()
+                sink.seek(0)
+                said.append(sink.read(100_000))
+
+
+def _name(plugin: Plugin) -> str:
+    return f"{plugin.kind} {plugin.name} ({plugin.owner})"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]
+
+
+def _module(name: str) -> ModuleType:
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    return importlib.import_module(name)
+
+
+def _file(path: Path) -> ModuleType:
+    path = path.expanduser().resolve()
+    name = f"wherry_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # so that it can import its neighbours
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # annotations are resolved through it
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _classes(module: ModuleType, base: type[Any]) -> list[str]:
+    return [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
+    ]
