@@ -121,6 +121,8 @@ class Lane:
         if self.work.must_record(self.split, self._changed):
             self._refuse_overflow()
             self._commit(reader, done=True)
+        else:
+            self.work.unchanged({path: lane.counts for path, lane in self._streams.items()})
         return True
 
     def _add(self, selection: Selection) -> _Lane:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wherry.contracts.destination import Destination, Session
-from wherry.contracts.loading import Entry, Receipt, Target
+from wherry.contracts.loading import Counts, Entry, Receipt, Target
 from wherry.contracts.source import Source
 from wherry.contracts.values import Bookmark, JsonValue, Progress, ReadPlan, Selection, Split, Stream
 from wherry.pipeline import boundary
@@ -144,6 +144,12 @@ class Work:
             self.context.events.load_committed(
                 stream=path, load_id=receipt.load_id, counts=numbers, bookmark=envelopes.open_(entry.bookmark)["source"]
             )
+
+    def unchanged(self, counts: Mapping[str, Counts]) -> None:
+        """Take down what was read of a split that brought nothing new."""
+        for path, count in counts.items():
+            if path in self.context.outcomes:
+                self.context.outcomes[path].add({"read": count.read, "boundary": count.boundary})
 
     def split_done(self) -> bool:
         """Count a finished split; True for the last."""

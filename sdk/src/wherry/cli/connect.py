@@ -1,0 +1,131 @@
+"""From what a user typed to connectors: resolve the reference, load the class, configure it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from wherry.config.redact import Redactor
+from wherry.errors import UsageError, WherryError
+
+if TYPE_CHECKING:
+    from wherry.config.environment import Environment
+    from wherry.config.project import Project
+    from wherry.config.values import Configured
+    from wherry.contracts.destination import Destination
+    from wherry.contracts.source import Source
+    from wherry.host.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One configured connector. connector: its name; plugin: its distribution and version, for messages."""
+
+    kind: str
+    connector: str
+    configured: Configured
+    cls: type[Any]
+    plugin: str
+
+    def new(self) -> Any:
+        """A new instance. Construction does no I/O."""
+        return self.cls(self.configured.config)
+
+    def label(self) -> str:
+        """How to name it in messages: connector and address, no secret."""
+        if self.kind == "destination":
+            return f"{self.connector} {self.new().label()}"
+        return f"{self.connector} {self.configured.config.reference_text()}".strip()
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Errors that pass say which connector they are of, and where the value concerned came from."""
+        try:
+            yield
+        except WherryError as error:
+            raise self.explain(error) from error.__cause__
+
+    def explain(self, error: WherryError) -> WherryError:
+        """The error with the connector's name in front and the origin of its key behind."""
+        error = self.configured.explain(error)
+        prefix = f"{self.kind} {self.connector}: "
+        if not error.message.startswith(prefix):
+            error.message = prefix + error.message
+            error.args = (error.message,)
+        return error
+
+
+@dataclass(slots=True)
+class Workspace:
+    """Where a command runs: the project, the environment, the plugins, and what must not be shown."""
+
+    project: Project
+    environment: Environment
+    registry: Registry
+    redactor: Redactor = field(default_factory=Redactor)
+
+    @classmethod
+    def here(cls, environment: str | None = None) -> Workspace:
+        """The current directory. environment: that of `wherry.yaml`, by `--env`."""
+        from wherry.config.environment import Environment
+        from wherry.config.project import Project
+        from wherry.host.registry import Registry
+
+        project = Project.find(environment=environment)
+        return cls(project, Environment.load(project.folder), Registry.scan())
+
+    def source(self, text: str, sets: Sequence[str] = ()) -> End:
+        """The source that `text` refers to."""
+        return self._end("source", text, sets)
+
+    def destination(self, text: str, sets: Sequence[str] = ()) -> End:
+        """The destination that `text` refers to."""
+        return self._end("destination", text, sets)
+
+    def _end(self, kind: Any, text: str, sets: Sequence[str]) -> End:
+        from wherry.config.reference import resolve
+        from wherry.config.values import configure
+        from wherry.host import load
+
+        self.redactor.add_inside(text)
+        reference = resolve(kind, text, self.registry, self.project)
+        if reference.object is not None:
+            cls: type[Any] = load.load_object(reference.object, kind)
+            plugin = reference.object
+        else:
+            found = self.registry.find(kind, reference.connector)
+            cls = load.load(found)
+            plugin = found.owner
+        configured = configure(
+            reference, cls.Config, environment=self.environment, folder=self.project.folder, sets=sets,
+            redactor=self.redactor,
+        )  # fmt: skip
+        return End(kind, reference.connector, configured, cls, plugin)
+
+
+def open_source(end: End) -> Source:
+    """A source for one command on this thread; the caller closes it."""
+    source: Source = end.new()
+    return source
+
+
+def new_destination(end: End) -> Destination:
+    """A destination for one command."""
+    destination: Destination = end.new()
+    return destination
+
+
+def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    """NAME=VALUE texts of a repeatable option as a dict."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"{option} takes NAME=VALUE, got {text!r}", key=option.strip("-"))
+        found[name.strip()] = value.strip()
+    return found
+
+
+__all__ = ["End", "Workspace", "new_destination", "open_source", "pairs"]
