@@ -199,16 +199,19 @@ class _WithSentinel:
         self.closed = False
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes."""
-        if self._head:
-            data, self._head = self._head[:size], self._head[size:]
-        else:
-            data = self._rest.read(size)
-        if data:
-            self._last = data[-1:]
-            return data
-        data, self._sentinel = self._sentinel, b""
-        return data if self._last in (b"\n", b"\r") or not data else b"\n" + data
+        """Up to `size` bytes; fewer only at the end, so that the parser gets blocks of the size it asked for."""
+        parts = [self._head[:size]]
+        self._head = self._head[size:]
+        left = size - len(parts[0])
+        while left > 0 and (data := self._rest.read(left)):
+            parts.append(data)
+            left -= len(data)
+        data = b"".join(parts)
+        self._last = data[-1:] or self._last
+        if left > 0 and self._sentinel:
+            data += self._sentinel if self._last in (b"\n", b"\r") else b"\n" + self._sentinel
+            self._sentinel = b""
+        return data
 
 
 class _Guard:

@@ -75,13 +75,14 @@ class Number:
 class Facts:
     """What is known of a column. kind: "" (no value yet), number, bool, date, timestamp, time or text.
 
-    form: values of one kind with different forms do not mix.  markers: `MARKERS` were seen.  digits: of a second.
+    form: values of one kind with different forms do not mix.  markers: `MARKERS` were seen.
+    nanos: some second has more than six digits after its point.
     """
 
     kind: str = ""
     form: str = ""
     number: Number | None = None
-    digits: int = 0
+    nanos: bool = False
     markers: bool = False
 
     def merge(self, other: Facts) -> Facts:
@@ -92,11 +93,11 @@ class Facts:
         if (self.kind, self.form) != (other.kind, other.form):
             return TEXT_FACTS
         number = self.number.merge(other.number) if self.number and other.number else None
-        return replace(self, number=number, digits=max(self.digits, other.digits), markers=markers)
+        return replace(self, number=number, nanos=self.nanos or other.nanos, markers=markers)
 
     def type(self) -> pa.DataType:
         """The Arrow type that keeps every value exactly; text where nothing else does."""
-        unit = "ns" if self.digits > 6 else "us"
+        unit = "ns" if self.nanos else "us"
         match self.kind:
             case "number" if self.number:
                 return self.number.type() or pa.string()
@@ -138,7 +139,7 @@ def convert(values: pa.StringArray, type: pa.DataType, markers: bool) -> pa.Arra
     if markers:
         values = pc.if_else(pc.is_in(values, value_set=MARKERS), pa.scalar(None, pa.string()), values)
     if pa.types.is_time(type):
-        return _on_epoch(values, type.unit).cast(type)
+        return _on_epoch(values).cast(pa.timestamp(type.unit)).cast(type)
     return values if type == pa.string() else values.cast(type)
 
 
@@ -173,6 +174,8 @@ def _numbers(values: pa.StringArray) -> Facts:
 
 def _integers(values: pa.StringArray) -> Number | None:
     """Facts of canonical 64-bit integers: those that print as they were written."""
+    if _has(values, "."):  # a cast that fails is slow
+        return None
     try:
         integers = values.cast(pa.int64())
     except pa.ArrowInvalid:
@@ -191,25 +194,24 @@ def _measure(values: pa.StringArray) -> Number:
     has_point = pc.greater_equal(point, 0)
     scale = pc.min_max(pc.if_else(has_point, pc.subtract(pc.subtract(length, point), 1), 0)).as_py()
     left = pc.subtract(pc.if_else(has_point, point, length), pc.starts_with(values, "-").cast(pa.int32()))
-    exponent = pc.match_substring_regex(values, "[eE]")
-    has_exponent = bool(pc.any(exponent).as_py())
+    has_exponent = _has(values, "e") or _has(values, "E")
     broken = has_exponent or bool(pc.any(has_point).as_py())
     plain = not has_exponent and not pc.any(pc.match_substring_regex(values, NEGATIVE_ZERO)).as_py()
+    unsure = pc.greater(length, -1 if has_exponent else SURE_DIGITS)
     return Number(
         whole=not broken and plain,
         int64=False,
         left=pc.max(left).as_py(),
         least_scale=scale["min"],
         most_scale=scale["max"],
-        double=_doubles(values, pc.or_(pc.greater(length, SURE_DIGITS), exponent)),
+        double=_doubles(values.filter(unsure)),
         plain=plain,
         broken=broken,
     )
 
 
-def _doubles(values: pa.StringArray, unsure: pa.BooleanArray) -> bool:
-    """Whether each literal equals what its double prints. unsure: those for which that is not plain to see."""
-    values = values.filter(unsure)
+def _doubles(values: pa.StringArray) -> bool:
+    """Whether each literal equals what its double prints."""
     doubles = values.cast(pa.float64())
     if not _all(pc.is_finite(doubles)):
         return False
@@ -229,30 +231,27 @@ def _timestamps(values: pa.StringArray, first: str) -> Facts:
     clock = CLOCK.removesuffix("?") if seconds else "[0-9]{2}:[0-9]{2}"
     offset = r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)" if zone else ""
     pattern = rf"^{DATE[1:-1]}{separator}{clock}{offset}$"
-    digits = _fraction_digits(values)
-    type = pa.timestamp("ns" if digits > 6 else "us", "UTC" if zone else None)
+    nanos = _nanos(values)
+    type = pa.timestamp("ns" if nanos else "us", "UTC" if zone else None)
     if not _casts(values, pattern, type):
         return TEXT_FACTS
-    return Facts(kind="timestamp", form=separator + ("s" if seconds else "m") + ("z" if zone else ""), digits=digits)
+    return Facts(kind="timestamp", form=separator + ("s" if seconds else "m") + ("z" if zone else ""), nanos=nanos)
 
 
 def _times(values: pa.StringArray, first: str) -> Facts:
     seconds = len(first) > 5
     pattern = f"^{CLOCK.removesuffix('?') if seconds else '[0-9]{2}:[0-9]{2}'}$"
-    digits = _fraction_digits(values)
-    stamped = _on_epoch(values, "ns" if digits > 6 else "us", cast=False)
+    stamped = _on_epoch(values)
     if not _all(pc.match_substring_regex(values, pattern)) or not _casts(stamped, "", pa.timestamp("ns")):
         return TEXT_FACTS
-    return Facts(kind="time", form="s" if seconds else "m", digits=digits)
+    return Facts(kind="time", form="s" if seconds else "m", nanos=_nanos(values))
 
 
-def _fraction_digits(values: pa.StringArray) -> int:
-    """The most digits after a decimal point; 0 without one."""
-    point = pc.find_substring(values, ".")
-    if pc.max(point).as_py() < 0:
-        return 0
-    digits = pc.replace_substring_regex(values.filter(pc.greater_equal(point, 0)), r"^.*\.([0-9]+).*$", r"\1")
-    return int(pc.max(pc.binary_length(digits)).as_py())
+def _nanos(values: pa.StringArray) -> bool:
+    """Whether some fraction has more than six digits."""
+    if not _has(values, "."):
+        return False
+    return bool(pc.any(pc.match_substring_regex(values, r"\.[0-9]{7}")).as_py())
 
 
 def _casts(values: pa.StringArray, pattern: str, type: pa.DataType, length: int | None = None) -> bool:
@@ -266,9 +265,13 @@ def _casts(values: pa.StringArray, pattern: str, type: pa.DataType, length: int 
     return not pc.any(pc.starts_with(values, "0000")).as_py()
 
 
-def _on_epoch(values: pa.StringArray, unit: str, cast: bool = True) -> Any:
-    stamped = pc.binary_join_element_wise(pa.scalar("1970-01-01"), values, " ")
-    return stamped.cast(pa.timestamp(unit)) if cast else stamped
+def _on_epoch(clock: pa.StringArray) -> pa.StringArray:
+    """Times of day as date-times of one day, which Arrow can parse."""
+    return pc.binary_join_element_wise(pa.scalar("1970-01-01"), clock, " ")
+
+
+def _has(values: pa.StringArray, part: str) -> bool:
+    return bool(pc.max(pc.find_substring(values, part)).as_py() >= 0)
 
 
 def _decimal(precision: int, scale: int) -> pa.DataType:
