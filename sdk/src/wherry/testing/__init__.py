@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wherry.testing.compare import digest as digest
+    from wherry.testing.compare import tables_equal as tables_equal
     from wherry.testing.faults import Faults as Faults
     from wherry.testing.faults import hang as hang
     from wherry.testing.faults import slow as slow
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from wherry.testing.memory import Store as Store
 
 _HOME = {
+    "wherry.testing.compare": "digest tables_equal",
     "wherry.testing.faults": "Faults hang slow",
     "wherry.testing.memory": "MemoryDestination MemorySource MemoryStream Store",
 }

@@ -159,7 +159,7 @@ class Merge:
         def column(name: str) -> list[Any]:
             if name not in self.table.schema.names:
                 return [None] * self.old
-            return self.table.column(name).cast(pa.int64()).to_pylist()
+            return list(self.table.column(name).cast(pa.int64()).to_pylist())
 
         extra = zip(column(LOAD_ID), column(VALID_FROM), column(VALID_TO), strict=True)
         return [Version([row] * len(self.schema), *rest) for row, rest in enumerate(extra)]

@@ -1,0 +1,142 @@
+"""Comparison of tables value by value, whatever the order of their rows and columns."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHOWN = 5
+"""Rows of each kind of difference that are shown."""
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """True when the tables are equal; its repr says what differs: `assert tables_equal(got, want)`."""
+
+    differences: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return not self.differences
+
+    def __repr__(self) -> str:
+        return "\n".join(("equal tables",) if self else ("tables differ (- left, + right):", *self.differences))
+
+
+def tables_equal(left: pa.Table, right: pa.Table, *, key: Sequence[str] = (), types: bool = True) -> Comparison:
+    """Whether two tables hold the same rows, equal ones as often. `assert` it, and pytest shows the difference.
+
+    key: columns by which differing rows are laid beside each other.  types: column types must be equal too; without
+    it `1` and `"1"` are the same value, `NULL` and `"NULL"` are not.
+    """
+    differences = [*_columns(left, "-", right), *_columns(right, "+", left)]
+    if types and not differences:
+        differences += [
+            f"  column {name}: {left.schema.field(name).type} is not {right.schema.field(name).type}"
+            for name in left.schema.names
+            if left.schema.field(name).type != right.schema.field(name).type
+        ]
+    if not differences:
+        names = left.schema.names
+        differences += _rows(names, rows(left, names), rows(right, names), [names.index(name) for name in key])
+    return Comparison(tuple(differences))
+
+
+def digest(table: pa.Table) -> str:
+    """A fingerprint of the table's values (32 hex digits) that rows and columns in another order do not change."""
+    names = sorted(table.schema.names)
+    total = 0
+    for row in rows(table, names):
+        total += int.from_bytes(hashlib.blake2b(repr(row).encode(), digest_size=16).digest(), "little")
+    text = f"{names} {table.num_rows} {total % 2**128}"
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def rows(table: pa.Table, names: Sequence[str]) -> list[tuple[str | None, ...]]:
+    """Each row as the texts of its values, None for NULL: equal texts are equal values, to the last digit."""
+    if not names:
+        return [()] * table.num_rows
+    return list(zip(*(texts(table.column(name)) for name in names), strict=True))
+
+
+def texts(column: pa.ChunkedArray[Any] | pa.Array[Any]) -> list[str | None]:
+    """Each value as text, None for NULL."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return texts(column.cast(kind.value_type))
+    if pa.types.is_timestamp(kind) and kind.tz not in (None, "UTC"):
+        column = column.cast(pa.timestamp(kind.unit, "UTC"))
+    if pa.types.is_nested(kind):
+        return [_nested(value) for value in column]
+    if pa.types.is_float16(kind) or pa.types.is_float32(kind):
+        column = column.cast(pa.float64())
+    if pa.types.is_floating(kind):
+        return [None if value is None else repr(value) for value in column.to_pylist()]
+    if _is_bytes(kind):
+        return [None if value is None else value.hex() for value in column.to_pylist()]
+    if pa.types.is_interval(kind):
+        return [None if value is None else str(tuple(value)) for value in column.to_pylist()]
+    if pa.types.is_duration(kind):
+        column = column.cast(pa.int64())
+    return list(column.cast(pa.string()).to_pylist())
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def _nested(value: Any) -> str | None:
+    """A list, struct or map as text; NULL inside is told from the text "None"."""
+    import pyarrow as pa
+
+    if not value.is_valid:
+        return None
+    if pa.types.is_struct(value.type):
+        fields = (f"{value.type.field(n).name!r}: {_inner(value[n])}" for n in range(value.type.num_fields))
+        return "{" + ", ".join(fields) + "}"
+    if pa.types.is_map(value.type):
+        entries = (f"{_inner(entry['key'])} => {_inner(entry['value'])}" for entry in value.values)
+        return "{" + ", ".join(entries) + "}"
+    return "[" + ", ".join(_inner(item) for item in value.values) + "]"
+
+
+def _inner(value: Any) -> str:
+    import pyarrow as pa
+
+    if pa.types.is_nested(value.type):
+        return repr(_nested(value)) if not value.is_valid else str(_nested(value))
+    return repr(texts(pa.array([value], value.type))[0])
+
+
+def _columns(one: pa.Table, sign: str, other: pa.Table) -> list[str]:
+    missing = [name for name in one.schema.names if name not in other.schema.names]
+    return [f"{sign} column {name} {one.schema.field(name).type}" for name in missing]
+
+
+def _rows(
+    names: Sequence[str], left: list[tuple[str | None, ...]], right: list[tuple[str | None, ...]], key: list[int]
+) -> list[str]:
+    only_left, only_right = Counter(left) - Counter(right), Counter(right) - Counter(left)
+    found = []
+    if key:
+        partners = {tuple(row[k] for k in key): row for row in only_right}
+        for row in [r for r in only_left if tuple(r[k] for k in key) in partners]:
+            partner = partners[tuple(row[k] for k in key)]
+            cells = [f"{n}: {a!r} ≠ {b!r}" for n, a, b in zip(names, row, partner, strict=True) if a != b]
+            found.append(f"  row {', '.join(f'{names[k]}={row[k]}' for k in key)}: {'; '.join(cells)}")
+            del only_left[row], only_right[partner]
+    shown = found[:SHOWN]
+    for sign, rest in (("-", only_left), ("+", only_right)):
+        shown += [f"{sign} {dict(zip(names, row, strict=True))} ×{count}" for row, count in list(rest.items())[:SHOWN]]
+    hidden = len(found) + len(only_left) + len(only_right) - len(shown)
+    counts = [f"  {len(left)} rows left, {len(right)} right"] if len(left) != len(right) else []
+    return counts + shown + ([f"  and {hidden} more"] if hidden else [])
