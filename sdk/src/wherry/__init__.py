@@ -47,11 +47,17 @@ if TYPE_CHECKING:
     from wherry.errors import SchemaError as SchemaError
     from wherry.errors import SourceError as SourceError
     from wherry.errors import StateError as StateError
+    from wherry.errors import Stopped as Stopped
     from wherry.errors import StreamError as StreamError
     from wherry.errors import TransientError as TransientError
     from wherry.errors import UsageError as UsageError
     from wherry.errors import WherryError as WherryError
     from wherry.hookspecs import hookimpl as hookimpl
+    from wherry.sql.compose import Identifier as Identifier
+    from wherry.sql.compose import Literal as Literal
+    from wherry.sql.compose import Part as Part
+    from wherry.sql.compose import Quoting as Quoting
+    from wherry.sql.compose import SQL as SQL
 
 _HOME = {
     "wherry.contracts.config": "ConnectorConfig Secret public",
@@ -61,8 +67,9 @@ _HOME = {
     "wherry.contracts.values": "KIND Batch Bookmark JsonValue Mark Progress ReadPlan Selection Split Stream",
     "wherry.contracts.wire": "from_json to_json",
     "wherry.errors": "AuthError DataError DestinationError LeaseError PolicyError ResourceError SchemaError "
-    "SourceError StateError StreamError TransientError UsageError WherryError",
+    "SourceError StateError Stopped StreamError TransientError UsageError WherryError",
     "wherry.hookspecs": "hookimpl",
+    "wherry.sql.compose": "Identifier Literal Part Quoting SQL",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605

@@ -1,1 +1,1 @@
-
+"""Wherry source: PostgreSQL tables and views."""

@@ -1,0 +1,111 @@
+"""The server's catalog in a few round trips: relations, columns, keys, indexes, types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from wherry_source_postgres.client import Client
+from wherry_source_postgres.types import TypeInfo
+
+# Partitions are read through their table. What an extension owns is not data of the user.
+_RELATIONS = """
+select c.oid::int8 as oid, n.nspname as namespace, c.relname as name, c.relkind::text as kind,
+       c.reltuples::float8 as rows, obj_description(c.oid, 'pg_class') as comment,
+       has_schema_privilege(n.oid, 'usage') and (has_table_privilege(c.oid, 'select')
+           or has_any_column_privilege(c.oid, 'select')) as readable
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
+  and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+  and not exists (select from pg_catalog.pg_depend d
+                  where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+order by n.nspname <> 'public', n.nspname, c.relname
+"""
+_COLUMNS = """
+select a.attrelid::int8 as relation, a.attnum::int4 as number, a.attname as name, a.atttypid::int8 as type,
+       a.atttypmod as modifier, format_type(a.atttypid, a.atttypmod) as formatted, a.attnotnull as required,
+       col_description(a.attrelid, a.attnum) as comment
+from pg_catalog.pg_attribute a
+where a.attrelid = any($1::int8[]::oid[]) and a.attnum > 0 and not a.attisdropped
+order by a.attrelid, a.attnum
+"""
+_INDEXES = """
+select i.indrelid::int8 as relation, i.indkey::int2[]::int4[] as columns, i.indisprimary as primary,
+       i.indisunique and i.indimmediate and i.indpred is null as unique, i.indnkeyatts::int4 as keys,
+       i.indpred is null and m.amname = 'btree' as sorted
+from pg_catalog.pg_index i
+join pg_catalog.pg_class c on c.oid = i.indexrelid
+join pg_catalog.pg_am m on m.oid = c.relam
+where i.indrelid = any($1::int8[]::oid[]) and i.indisvalid and i.indexprs is null
+order by i.indrelid, i.indisprimary desc, i.indnkeyatts, c.relname
+"""
+_TYPES = """
+select t.oid::int8 as oid, t.typname as name, t.typtype::text as kind, n.nspname = 'pg_catalog' as stock,
+       t.typoutput = 'array_out'::regproc as array, t.typelem::int8 as element, t.typbasetype::int8 as base,
+       t.typtypmod as base_modifier,
+       case when t.typtype = 'c' then array(
+           select a.atttypid::int8 from pg_catalog.pg_attribute a
+           where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) end as attributes
+from pg_catalog.pg_type t
+join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+"""
+_SYSTEM = "select (select system_identifier from pg_control_system())::text as system"
+_DATABASE = """
+select d.oid::int8 as database, has_function_privilege('pg_control_system()', 'execute') as readable
+from pg_catalog.pg_database d where d.datname = current_database()
+"""
+
+
+@dataclass(slots=True)
+class Relation:
+    """A table, view, materialized view, foreign or partitioned table, and what the catalog says about it."""
+
+    about: Any
+    columns: list[Any] = field(default_factory=list)
+    indexes: list[Any] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """As `Stream.path`: the default namespace is left out."""
+        namespace, name = self.about["namespace"], self.about["name"]
+        return str(name) if namespace == "public" else f"{namespace}.{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What `load` found. incarnation: of the database, "" when the server does not tell."""
+
+    relations: list[Relation]
+    types: dict[int, TypeInfo]
+    incarnation: str
+
+
+def load(client: Client, only: tuple[str, ...] | list[str]) -> Catalog:
+    """Relations whose path fits one of the globs, of all namespaces but the system's."""
+    with client.snapshot():
+        relations = [Relation(row) for row in client.fetch(_RELATIONS)]
+        chosen = [r for r in relations if any(fnmatchcase(r.path, glob) for glob in only)]
+        by_oid = {relation.about["oid"]: relation for relation in chosen}
+        for row in client.fetch(_COLUMNS, list(by_oid)):
+            by_oid[row["relation"]].columns.append(row)
+        for row in client.fetch(_INDEXES, list(by_oid)):
+            by_oid[row["relation"]].indexes.append(row)
+        types = {row["oid"]: _type(row) for row in client.fetch(_TYPES)} if chosen else {}
+        database = client.fetch(_DATABASE)[0]
+        system = client.fetch(_SYSTEM)[0]["system"] if database["readable"] else ""
+    return Catalog(chosen, types, f"{system}/{database['database']}" if system else "")
+
+
+def _type(row: Any) -> TypeInfo:
+    return TypeInfo(
+        name=row["name"],
+        kind=row["kind"],
+        stock=row["stock"],
+        array=row["array"],
+        element=row["element"],
+        base=row["base"],
+        base_modifier=row["base_modifier"],
+        attributes=tuple(row["attributes"] or ()),
+    )

@@ -1,0 +1,199 @@
+"""A small synchronous client over asyncpg: queries, and COPY in blocks of whole rows.
+
+Each client has its own event loop and at most one connection; it is used by one thread at a time. Everything runs in
+a read-only transaction whose settings make the server's text independent of roles, databases and time zones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Coroutine, Generator, Iterator
+from typing import Any, TypeVar
+
+import asyncpg
+from wherry import SQL, Literal, Quoting, SourceError
+
+from wherry_source_postgres.config import PostgresConfig
+from wherry_source_postgres.failures import translated
+from wherry_source_postgres.feed import ClosedError, Feed
+
+T = TypeVar("T")
+_BEGIN = SQL("""
+begin isolation level repeatable read read only;
+set local datestyle = 'ISO, YMD';
+set local timezone = 'UTC';
+set local intervalstyle = 'postgres';
+set local bytea_output = 'hex';
+set local extra_float_digits = 3;
+set local idle_in_transaction_session_timeout = 0;
+set local statement_timeout = {milliseconds};
+set local standard_conforming_strings = on;
+""")
+_PATIENCE = 5.0
+"""Seconds that an abandoned COPY may take to end before its connection is cut."""
+
+
+class Client:
+    """A connection that opens when it is needed, and again after it was lost. copied: rows of the last `copy`."""
+
+    def __init__(self, config: PostgresConfig) -> None:
+        self.config = config
+        self.address, self.database = config.address()
+        self.copied = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connection: asyncpg.Connection[Any] | None = None
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """A read-only transaction around several queries; not nested."""
+        begin = _BEGIN(milliseconds=Literal(self.config.statement_timeout * 1000)).render(Quoting())
+        connection = self._connected()
+        with self._errors():
+            self._run(connection.execute(begin))
+        try:
+            yield
+        finally:
+            if self._connection is not None and not self._connection.is_closed():
+                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    self._run(self._connection.execute("rollback"))
+
+    def fetch(self, sql: str, *arguments: Any, subject: str = "") -> list[Any]:
+        """All rows of a query inside `snapshot`. subject: what it is about, for messages."""
+        with self._errors(subject):
+            return list(self._run(self._connected().fetch(sql, *arguments)))
+
+    def copy(self, sql: str, size: int, subject: str = "") -> Generator[bytes | None, None, None]:
+        """The rows of a query inside `snapshot` as CSV, in blocks of about `size` bytes.
+
+        Yields None after each second without a block. Closing the generator ends the statement on the server.
+        """
+        feed = Feed()
+        loop, connection = self._event_loop(), self._connected()
+        task = loop.create_task(_copy(connection, sql, feed, size))
+        thread = threading.Thread(target=_drive, args=(loop, task, feed), name="postgres-copy", daemon=True)
+        thread.start()
+        try:
+            with self._errors(subject):
+                while (block := feed.get(timeout=1.0)) != b"":
+                    yield block
+            thread.join()
+            self.copied = _copied(task.result(), subject)
+        finally:
+            feed.close()
+            if thread.is_alive():
+                loop.call_soon_threadsafe(task.cancel)
+                thread.join(_PATIENCE)
+            if connection.is_closed():
+                self._connection = None
+
+    def close(self) -> None:
+        """Disconnect; safe to call at any time."""
+        if self._loop is None:
+            return
+        if self._connection is not None and not self._loop.is_running():
+            with contextlib.suppress(Exception):
+                self._run(self._connection.close(timeout=_PATIENCE))
+            self._connection.terminate()
+        self._connection = None
+        if not self._loop.is_running():
+            with contextlib.suppress(Exception):
+                self._run(self._loop.shutdown_asyncgens())
+            self._loop.close()
+        self._loop = None
+
+    def _errors(self, subject: str = "") -> contextlib.AbstractContextManager[None]:
+        user = self.config.role() or _system_user()
+        return translated(self.address, self.database, user, subject)
+
+    def _connected(self) -> asyncpg.Connection[Any]:
+        if self._connection is None or self._connection.is_closed():
+            config = self.config
+            with self._errors():
+                self._connection = self._run(
+                    asyncpg.connect(
+                        config.dsn(),
+                        host=config.host,
+                        port=config.port,
+                        user=config.user,
+                        database=config.database,
+                        password=config.secret(),
+                        timeout=config.connect_timeout,
+                        statement_cache_size=0,  # poolers that switch servers between transactions have no statements
+                        server_settings={"application_name": "wherry"},
+                    )
+                )
+                _keep_alive(self._connection)
+        return self._connection
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._event_loop().run_until_complete(work)
+
+
+async def _copy(connection: asyncpg.Connection[Any], sql: str, feed: Feed, size: int) -> str:
+    """Run one COPY; what it receives ends with whole rows, as the protocol sends one row in each message."""
+    parts: list[bytes] = []
+    held = 0
+
+    async def take(data: bytes) -> None:
+        nonlocal held
+        parts.append(data)
+        held += len(data)
+        if held >= size:
+            block, held = b"".join(parts), 0
+            parts.clear()
+            feed.put(block)
+
+    try:
+        status: str = await connection.copy_from_query(sql, output=take, format="csv", encoding="utf8")
+        if parts:
+            feed.put(b"".join(parts))
+    except (ClosedError, asyncio.CancelledError):
+        await connection.close(timeout=_PATIENCE)  # sends the cancel request first
+        raise
+    return status
+
+
+def _drive(loop: asyncio.AbstractEventLoop, task: asyncio.Task[str], feed: Feed) -> None:
+    """Run the loop until the COPY is over, on a thread of its own; the reader gets what went wrong."""
+    try:
+        loop.run_until_complete(task)
+    except BaseException as error:
+        feed.end(error)
+    else:
+        feed.end()
+
+
+def _copied(status: str, subject: str) -> int:
+    """The number in "COPY 42": an end without it is no end."""
+    word, _, rows = status.partition(" ")
+    if word != "COPY" or not rows.isdigit():
+        raise SourceError(f"{subject}: the server ended the copy with {status!r}")
+    return int(rows)
+
+
+def _keep_alive(connection: asyncpg.Connection[Any]) -> None:
+    """Notice within a minute or two that the other side is gone."""
+    transport: Any = connection._transport
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def _system_user() -> str:
+    import getpass
+
+    with contextlib.suppress(OSError, KeyError):
+        return getpass.getuser()
+    return ""

@@ -1,0 +1,98 @@
+"""Configuration of the PostgreSQL source: a URL or single keys; what is missing comes from libpq's own sources."""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar, Literal
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from pydantic import Field, field_validator
+from wherry import ConnectorConfig, Secret
+
+_OURS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "passfile")
+_LIBPQ_ONLY = {"connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"}
+"""Parameters that libpq knows and a server does not; what they ask for is done anyway, or by a key of ours."""
+
+
+class PostgresConfig(ConnectorConfig):
+    """How to reach the server. Single keys override the URL; PG* variables and the password file fill the rest."""
+
+    reference: ClassVar[str | None] = "url"
+
+    url: Secret | None = Field(None, description="postgresql://user@host:port/database, with or without the password")
+    host: str | None = Field(None, description="host name, address or socket folder (PGHOST)")
+    port: int | None = Field(None, ge=1, le=65535, description="port (PGPORT; 5432)")
+    user: str | None = Field(None, description="role to connect as (PGUSER)")
+    database: str | None = Field(None, description="database (PGDATABASE)")
+    password: Secret | None = Field(None, description="password; better in the environment or in ~/.pgpass")
+    passfile: str | None = Field(None, description="password file in libpq's format (PGPASSFILE)")
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
+        None, description="how far TLS goes (PGSSLMODE; prefer)"
+    )
+    sslrootcert: str | None = Field(None, description="file of trusted certificates")
+    sslcert: str | None = Field(None, description="file of the client's certificate")
+    sslkey: str | None = Field(None, description="file of the client's key")
+    connect_timeout: int = Field(10, ge=1, description="seconds to wait for a connection")
+    statement_timeout: int = Field(0, ge=0, description="seconds after which the server ends a statement; 0: never")
+
+    @field_validator("url")
+    @classmethod
+    def _is_uri(cls, url: Secret | None) -> Secret | None:
+        text = url.get_secret_value() if url else "postgresql://"
+        if not text.startswith(("postgresql://", "postgres://")):
+            raise ValueError("not a URI of the form postgresql://user@host:port/database")
+        try:
+            _ = urlsplit(text).port
+        except ValueError:
+            raise ValueError("the port is not a number between 0 and 65535") from None
+        return url
+
+    def dsn(self) -> str:
+        """A URI with everything but the password."""
+        parts = urlsplit(self.url.get_secret_value() if self.url else "postgresql://")
+        netloc = parts.netloc.rpartition("@")[2]
+        if parts.username:
+            netloc = f"{quote(unquote(parts.username), safe='')}@{netloc}"
+        query = {k: v for k, v in parse_qsl(parts.query) if k not in _LIBPQ_ONLY and k != "password"}
+        query |= {key: str(value) for key in _OURS if (value := getattr(self, key)) is not None}
+        return f"postgresql://{netloc}{parts.path}" + (f"?{urlencode(query)}" if query else "")
+
+    def secret(self) -> str | None:
+        """The password from its key or from the URL; None leaves it to PGPASSWORD and the password file."""
+        if self.password is not None:
+            return self.password.get_secret_value()
+        parts = urlsplit(self.url.get_secret_value() if self.url else "")
+        typed = parts.password or dict(parse_qsl(parts.query)).get("password")
+        return unquote(typed) if typed else None
+
+    def address(self) -> tuple[str, str]:
+        """(host:port, database), as typed or from PGHOST, PGPORT, PGDATABASE, else libpq's defaults."""
+        parts = urlsplit(self.url.get_secret_value() if self.url else "")
+        query = dict(parse_qsl(parts.query))
+        typed = query.get("host") or unquote(parts.netloc.rpartition("@")[2])
+        host, port = _host_and_port(typed)
+        host = self.host or host or os.environ.get("PGHOST") or "localhost"
+        port = str(self.port or "") or query.get("port") or port or os.environ.get("PGPORT") or "5432"
+        database = self.database or unquote(parts.path.strip("/")) or query.get("dbname")
+        database = database or os.environ.get("PGDATABASE") or self.role() or "postgres"
+        return f"{host}:{port}" if "," not in host else host, database
+
+    def role(self) -> str:
+        """The user as typed or from PGUSER; "" when it is the operating system's."""
+        parts = urlsplit(self.url.get_secret_value() if self.url else "")
+        typed = unquote(parts.username or "") or dict(parse_qsl(parts.query)).get("user", "")
+        return self.user or typed or os.environ.get("PGUSER", "")
+
+    def reference_text(self) -> str:
+        """`postgresql://host:port/database`: no user, no secret."""
+        place, database = self.address()
+        return f"postgresql://{place}/{database}"
+
+
+def _host_and_port(place: str) -> tuple[str, str]:
+    if "," in place:
+        return place, ""
+    host, colon, port = place.rpartition(":")
+    if not colon or "]" in port:
+        return place, ""
+    return host, port

@@ -1,0 +1,81 @@
+"""What the driver raises, in Wherry's errors: the one place that knows asyncpg's exceptions."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+from wherry import AuthError, SourceError, StreamError, TransientError, UsageError, WherryError
+
+_TRANSIENT = {"40001", "40P01", "53300", "55P03", "57P01", "57P02", "57P03", "57P05"}
+"""Conflict with recovery, deadlock, too many connections, lock not available, shutdowns, starting up, idle."""
+
+
+@contextmanager
+def translated(address: str, database: str, user: str, subject: str = "") -> Iterator[None]:
+    """Turn the driver's exceptions into ours. subject: what was being read, for the message."""
+    try:
+        yield
+    except WherryError:
+        raise
+    except asyncpg.PostgresError as error:
+        raise _from_server(error, address, database, user, subject) from error
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise _from_client(error, address, subject) from error
+    except ssl.SSLError as error:
+        reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
+        raise UsageError(
+            f"{address}: TLS was refused: {str(reason).lower()}", key="sslmode", next="check sslmode and sslrootcert"
+        ) from error
+    except (TimeoutError, OSError) as error:
+        raise _from_network(error, address, subject) from error
+
+
+def _from_server(error: asyncpg.PostgresError, address: str, database: str, user: str, subject: str) -> WherryError:
+    code = error.sqlstate or ""
+    text = (error.args[0] if error.args else "").strip() or type(error).__name__
+    about = f"{subject}: " if subject else ""
+    if code == "28P01":
+        return AuthError(f'{address} refused user "{user}": password authentication failed', key="password")
+    if code.startswith("28"):
+        return AuthError(f'{address} refused user "{user}": {text}', key="user")
+    if code == "3D000":
+        return UsageError(f'{address} has no database "{database}"', key="database")
+    if code.startswith("08") or code in _TRANSIENT:
+        return TransientError(f"{about}{address}: {text}")
+    if code == "42501":
+        return StreamError(f'{about}{text}, for user "{user}"', next="grant select on it, or leave the stream out")
+    if code == "42P01":
+        return UsageError(f"{about}{text}", next="wherry discover lists what is there")
+    if code.startswith("42"):
+        return UsageError(f"{about}{text}", key="where")
+    if code.startswith("22"):
+        # the server's text quotes the value
+        return StreamError(f"{about}the server could not compute a value ({type(error).__name__}, {code})")
+    if code == "57014":
+        return StreamError(f"{about}{text}", next="raise statement_timeout, or ask who cancelled it")
+    return SourceError(f"{about}{address}: {text} ({code})")
+
+
+def _from_client(error: Exception, address: str, subject: str) -> WherryError:
+    about = f"{subject}: " if subject else ""
+    text = str(error)
+    if isinstance(error, asyncpg.InterfaceError) and ("connection" in text or "closed" in text):
+        return TransientError(f"{about}lost the connection to {address}")
+    if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
+        return UsageError(f"{address}: {text}", key="url")
+    return SourceError(f"{about}{address}: {text}")
+
+
+def _from_network(error: OSError, address: str, subject: str) -> WherryError:
+    about = f"{subject}: " if subject else ""
+    if "rejected SSL upgrade" in str(error):
+        return UsageError(f"{address} does not speak TLS", key="sslmode", next="--set sslmode=prefer")
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return UsageError(f"no file {error.filename}", key="sslcert")
+    if isinstance(error, TimeoutError):
+        return TransientError(f"{about}{address} did not answer in time")
+    reason = (error.strerror or str(error) or type(error).__name__).lower()
+    return TransientError(f"{about}{address} cannot be reached: {reason}")

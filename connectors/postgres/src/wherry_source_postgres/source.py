@@ -1,0 +1,129 @@
+"""The PostgreSQL source: catalog queries find the streams, COPY in CSV reads them into Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+
+import pyarrow as pa
+from wherry import Batch, Bookmark, DataError, Mark, Progress, ReadPlan, Selection, Source, Split, Stream, StreamError
+
+from wherry_source_postgres import catalog, cursors, queries
+from wherry_source_postgres.client import Client
+from wherry_source_postgres.config import PostgresConfig
+from wherry_source_postgres.cursors import Pass
+from wherry_source_postgres.decode import Decoder, as_text
+from wherry_source_postgres.streams import streams
+from wherry_source_postgres.types import READ, TYPE
+
+_SMALL, _LARGE = 64 << 10, 4 << 20
+"""Bounds of the CSV text that becomes one batch, in bytes."""
+
+
+class PostgresSource(Source):
+    """Tables, views, materialized views, foreign and partitioned tables of one database."""
+
+    Config = PostgresConfig
+    filters = True
+
+    def __init__(self, config: PostgresConfig) -> None:
+        super().__init__(config)
+        self._client = Client(config)
+
+    def identity(self) -> tuple[str, str]:
+        """(database, postgresql://host:port/database), as typed."""
+        return self.config.address()[1], self.config.reference_text()
+
+    def check(self) -> None:
+        """Connect, log in and ask the server something."""
+        with self._client.snapshot():
+            self._client.fetch("select 1")
+
+    def discover(self, only: Sequence[str] = ("*",)) -> Iterable[Stream]:
+        """Everything in all namespaces but the system's and what extensions own."""
+        return streams(catalog.load(self._client, list(only)))
+
+    def plan(self, selected: Sequence[Selection], progress: Mapping[str, Progress]) -> Iterable[ReadPlan]:
+        """One plan and one split a stream; with a cursor a window up to its greatest value now."""
+        for selection in selected:
+            path = selection.stream.path
+            if selection.cursor is None or selection.mode == "replace":
+                yield ReadPlan(key=path, splits=(Split(key=path, streams=(selection,)),))
+            elif plan := cursors.plan(self._client, selection, progress.get(path, Progress())):
+                yield plan
+
+    def read(self, split: Split) -> Iterator[Batch | Mark]:
+        """Rows of one split, all from one snapshot; a mark that changes the stream comes before its rows."""
+        selection = split.streams[0]
+        schema = _selected(selection)
+        incremental = split.detail is not None
+        with self._client.snapshot():
+            for part in cursors.passes(split) if incremental else [Pass()]:
+                yield from self._rows(selection, schema, part)
+        if not incremental and selection.limit is None:
+            yield Mark(complete=(selection.stream.path,))
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._client.close()
+
+    def _rows(self, selection: Selection, schema: pa.Schema, part: Pass) -> Iterator[Batch | Mark]:
+        path = selection.stream.path
+        decoder = Decoder(_with_text(schema, part.text))
+        sql = queries.rows(selection, schema, part.bounds, part.order)
+        size = min(max(self.run.bytes // 16, _SMALL), _LARGE)
+        with closing(self._client.copy(sql, size, path)) as blocks:
+            for block in blocks:
+                if block is None:  # the server is still at it: let the host look at its own affairs
+                    yield Mark()
+                    continue
+                batch = decoder.decode(block)
+                if decoder.schema != schema:
+                    schema = decoder.schema
+                    yield Mark(stream=_changed(selection.stream, schema))
+                yield Batch(stream=path, data=batch, bookmark=_bookmark(selection, part, batch))
+        if decoder.rows != self._client.copied:
+            raise StreamError(f"{path}: the server sent {self._client.copied} rows, {decoder.rows} were understood")
+
+
+def _selected(selection: Selection) -> pa.Schema:
+    """The columns to read; refuses those that cannot be read exactly before anything moves."""
+    stream = selection.stream
+    names = stream.schema.names if selection.columns is None else selection.columns
+    schema = pa.schema([stream.schema.field(name) for name in names])
+    if not names:
+        raise StreamError(f"{stream.path} has no columns to read")
+    if selection.cursor and selection.mode != "replace" and selection.cursor not in names:
+        raise StreamError(f"{stream.path}: the cursor {selection.cursor} is not among the columns to read")
+    for field in schema:
+        metadata = field.metadata or {}
+        if metadata.get(READ) == b"refused":
+            type = metadata[TYPE].decode()
+            raise DataError(
+                f"{stream.path}.{field.name} is {type}, whose text leaves part of the value out",
+                column=field.name,
+                next=f"leave it out: --columns '*,!{field.name}'",
+            )
+    return schema
+
+
+def _with_text(schema: pa.Schema, names: Iterable[str]) -> pa.Schema:
+    for name in names:
+        if (index := schema.get_field_index(name)) >= 0:
+            schema = schema.set(index, as_text(schema.field(index)))
+    return schema
+
+
+def _changed(stream: Stream, schema: pa.Schema) -> Stream:
+    """The stream with the types under which rows come from here on."""
+    fields = [schema.field(f.name) if f.name in schema.names else f for f in stream.schema]
+    return replace(stream, schema=pa.schema(fields))
+
+
+def _bookmark(selection: Selection, part: Pass, batch: pa.RecordBatch) -> Bookmark | None:
+    """After the last row, unless all rows have one cursor value: then better at the end of them."""
+    if not part.bookmarks or selection.limit is not None or not batch.num_rows:
+        return None
+    column = batch.column(selection.cursor)
+    return None if column[0] == column[-1] else cursors.bookmark_of(selection, batch.schema, column[-1])

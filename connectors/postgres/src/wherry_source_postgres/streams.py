@@ -1,0 +1,56 @@
+"""Relations of the catalog as streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from wherry import Stream
+
+from wherry_source_postgres.catalog import Catalog, Relation
+from wherry_source_postgres.types import field, reading
+
+_STORED = frozenset("rpm")
+"""Kinds that keep rows under a lasting identity; a view is often dropped and made again."""
+
+
+def streams(catalog: Catalog) -> list[Stream]:
+    """One stream a relation, in the order `public` first, then by namespace and name."""
+    return [_stream(catalog, relation) for relation in catalog.relations]
+
+
+def _stream(catalog: Catalog, relation: Relation) -> Stream:
+    about = relation.about
+    leading = {row["columns"][0] for row in relation.indexes if row["sorted"]}
+    fields = [
+        field(
+            row["name"],
+            reading(catalog.types, row["type"], row["modifier"]),
+            row["formatted"],
+            not row["required"],
+            row["comment"],
+            row["number"] in leading,
+        )
+        for row in relation.columns
+    ]
+    identity = f"{catalog.incarnation}/{about['oid']}" if about["kind"] in _STORED else catalog.incarnation
+    return Stream(
+        name=about["name"],
+        namespace=None if about["namespace"] == "public" else about["namespace"],
+        schema=pa.schema(fields),
+        primary_key=_key(relation),
+        description=about["comment"],
+        row_estimate=int(about["rows"]) if about["rows"] >= 0 and about["kind"] in "rpmf" else None,
+        incarnation=identity if catalog.incarnation else "",
+        notes=() if about["readable"] else (f"{relation.path}: this user may not select from it",),
+    )
+
+
+def _key(relation: Relation) -> tuple[str, ...]:
+    """The primary key, else the narrowest unique index over columns that are never NULL."""
+    columns: dict[int, Any] = {row["number"]: row for row in relation.columns}
+    for index in relation.indexes:
+        numbers = index["columns"][: index["keys"]]
+        if index["primary"] or (index["unique"] and all(columns[n]["required"] for n in numbers)):
+            return tuple(columns[n]["name"] for n in numbers)
+    return ()
