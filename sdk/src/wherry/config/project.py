@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from wherry.config.document import Document, parse
 from wherry.config.environment import Setting, read_small
@@ -31,6 +31,15 @@ def seconds(value: Any) -> Any:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def words(value: Any) -> Any:
+    """`id, day` as a list; a list as it is."""
+    return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(words, json_schema_input_type=str | list[str])]
+Text = Annotated[str, WithJsonSchema({"type": ["string", "number"]})]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -39,17 +48,15 @@ class StreamOptions(_Strict):
     """How one stream, or all that match a glob, is synced; what is left out keeps its default."""
 
     mode: Mode | None = Field(default=None, description="append, merge, replace or history")
-    key: tuple[str, ...] | None = Field(default=None, description="columns that identify a row")
+    key: Words | None = Field(default=None, description="columns that identify a row")
     cursor: str | None = Field(default=None, description="column that only grows: read what is new since the last run")
     lookback: Annotated[float, BeforeValidator(seconds, json_schema_input_type=str | float)] | None = Field(
         default=None, description="read again so much before the bookmark: 5m, 2h, or units of a numeric cursor"
     )
-    columns: tuple[str, ...] | None = Field(
-        default=None, description='globs of columns to keep; "!note" leaves one out'
-    )
+    columns: Words | None = Field(default=None, description='globs of columns to keep; "!note" leaves one out')
     where: str | None = Field(default=None, description="filter, in the source's own language")
-    start: str | None = Field(default=None, description="first cursor value to read")
-    end: str | None = Field(default=None, description="cursor value to stop before")
+    start: Text | None = Field(default=None, description="first cursor value to read")
+    end: Text | None = Field(default=None, description="cursor value to stop before")
     table: str | None = Field(default=None, description="table to write")
     types: Mapping[str, str] = Field(default={}, description="column: type wanted in the destination")
 
@@ -63,7 +70,7 @@ class PipelineOptions(_Strict):
         default=None, alias="schema", description="schema of the destination that rows land in"
     )
     mode: Mode | None = Field(default=None, description="mode of streams that name none")
-    max_rejects: str = Field(default="0", description="rejected rows allowed in a stream: a number or a percentage")
+    max_rejects: Text = Field(default="0", description="rejected rows allowed in a stream: a number or a percentage")
     models: str | None = Field(default=None, description="folder of SQL models")
     streams: Mapping[str, StreamOptions | bool] = Field(
         default={}, description="by name or glob: options, or false to leave streams out"

@@ -41,7 +41,7 @@ class Redactor:
             self._pattern = None
 
     def add_inside(self, text: str) -> None:
-        """Remember what is secret inside an address: its password, and parameters such as `token`."""
+        """Remember what is secret inside an address or a `KEY=VALUE`: passwords, and values of keys such as `token`."""
         with self._lock:
             for part in _inside(text):
                 self._learn(part)
@@ -120,20 +120,21 @@ def _texts(secret: Any) -> Iterator[str]:
 
 
 def _inside(text: str) -> Iterator[str]:
-    if "://" not in text and "=" not in text:
-        return
-    try:
-        parts = urlsplit(text)
-        password = parts.password
-    except ValueError:  # not well-formed: whatever stands between the first colon and the last @
-        found = re.search(r"://[^:@/]*:(.*)@", text)
-        yield from filter(None, (found and found[1],))
-        return
-    if password:
-        yield from {password, unquote(password)}
-    for name, value in parse_qsl(parts.query):
-        if value and _LOUD.search(name):
-            yield value
+    setting = re.fullmatch(r"([\w.-]+)=(.*)", text, re.DOTALL)
+    if setting:
+        if _LOUD.search(setting[1]):
+            yield from filter(None, (setting[2],))
+        yield from _inside(setting[2])
+    elif "://" in text:
+        try:
+            parts = urlsplit(text)
+            password, query = parts.password, parts.query
+        except ValueError:  # not well-formed: whatever stands between the first colon and the last @
+            found = re.search(r"://[^:@/]*:(.*)@", text)
+            password, query = found and found[1], ""
+        if password:
+            yield from {password, unquote(password)}
+        yield from (value for name, value in parse_qsl(query) if value and _LOUD.search(name))
 
 
 def _forms(text: str) -> set[str]:

@@ -20,7 +20,7 @@ from wherry.config.environment import Environment, Setting, read_small
 from wherry.config.redact import Redactor, one_line
 from wherry.config.reference import Reference
 from wherry.config.refusal import Refusal, explain, fields
-from wherry.contracts.config import ConnectorConfig, public
+from wherry.contracts.config import ConnectorConfig
 from wherry.errors import UsageError, WherryError
 from wherry.near import near
 
@@ -234,6 +234,6 @@ def _usage_error(
             what, key=key, where=where, next=f"give it with {option} {key}=…  or {variable} (environment, .env)"
         )
     if refusal.shown and not is_secret(model, key) and isinstance(setting.value, (str, int, float, bool)):
-        what += f", not {one_line(public(str(setting.value)))[:80]!r}"
+        what += f", not {one_line(redactor.redact(str(setting.value)))[:80]!r}"
     remedy = refusal.remedy or f"correct {key}; wherry plugins info {reference.connector} lists the keys"
     return UsageError(redactor.redact(what), key=key, where=f"{key} from {setting.origin}", next=remedy)

@@ -7,7 +7,6 @@ host wait until everything is written.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import queue
 import threading
 import time
@@ -19,7 +18,7 @@ import pluggy
 
 from wherry import hookspecs
 from wherry.errors import PluginError
-from wherry.host.load import guarded
+from wherry.host.load import find_object, guarded
 from wherry.host.metadata import Plugin
 from wherry.host.registry import Registry
 
@@ -61,9 +60,7 @@ def load_observer(plugin: Plugin, seconds: float = 5.0) -> Observer:
     """Import one hook plugin under guard and a time limit. PluginError: broken, too slow, or a wrong hook."""
 
     def find() -> Observer:
-        module = importlib.import_module(plugin.value.partition(":")[0])
-        part = plugin.value.partition(":")[2]
-        return observer(getattr(module, part) if part else module, f"{plugin.name} ({plugin.owner})")
+        return observer(find_object(plugin.value), f"{plugin.name} ({plugin.owner})")
 
     remedy = f"pip uninstall {plugin.distribution}"
     if plugin.problem:

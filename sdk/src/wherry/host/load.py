@@ -24,27 +24,25 @@ from wherry.near import did_you_mean
 T = TypeVar("T")
 
 
-def load_source(plugin: Plugin) -> type[Source]:
-    """The source class of a plugin; PluginError with distribution, version and cause if it cannot be had."""
-    return verify(load(plugin), Source, _name(plugin))
+def load(plugin: Plugin) -> type[Any]:
+    """The `Source` or `Destination` class that a plugin's metadata names, found fit for use.
+
+    PluginError names distribution, version and cause; the foreign exception is its `__cause__`.
+    """
+    if plugin.problem:
+        raise PluginError(f"{plugin.kind} {plugin.name} ({plugin.owner}) {plugin.problem}", next=plugin.remedy)
+    what = f"{plugin.kind} {plugin.name} ({plugin.owner})"
+    found = guarded(lambda: find_object(plugin.value), what, f"reinstall or uninstall {plugin.distribution}")
+    return verify(found, Source if plugin.kind == "source" else Destination, what)
 
 
-def load_destination(plugin: Plugin) -> type[Destination]:
-    """The destination class of a plugin; PluginError with distribution, version and cause if it cannot be had."""
-    return verify(load(plugin), Destination, _name(plugin))
-
-
-def load(plugin: Plugin) -> Any:
-    """The object that a plugin's metadata names, unverified. PluginError carries the cause as `__cause__`."""
-    module, _, attribute = plugin.value.partition(":")
-
-    def find() -> Any:
-        found: Any = importlib.import_module(module.strip())
-        for part in filter(None, attribute.split("[")[0].strip().split(".")):
-            found = getattr(found, part)
-        return found
-
-    return guarded(find, _name(plugin), f"wherry plugins --check  or  pip uninstall {plugin.distribution}")
+def find_object(value: str) -> Any:
+    """What an entry point's "module:attribute" names; a module alone, without an attribute."""
+    module, _, attributes = value.partition("[")[0].partition(":")
+    found: Any = importlib.import_module(module.strip())
+    for attribute in filter(None, attributes.strip().split(".")):
+        found = getattr(found, attribute)
+    return found
 
 
 def load_object(text: str, kind: Kind) -> type[Source] | type[Destination]:
@@ -123,10 +121,6 @@ def captured() -> Iterator[list[str]]:
                 sink.flush()
                 sink.seek(0)
                 said.append(sink.read(100_000))
-
-
-def _name(plugin: Plugin) -> str:
-    return f"{plugin.kind} {plugin.name} ({plugin.owner})"
 
 
 def _one_line(text: str) -> str:

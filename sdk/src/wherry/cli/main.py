@@ -1,0 +1,69 @@
+"""The command `wherry`: its commands, and the one boundary where errors become lines and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from wherry.cli.app import App, debug_option
+from wherry.cli.lazy import LazyGroup
+from wherry.cli.report import report
+
+COMPLETE = "_WHERRY_COMPLETE"
+COMMANDS = {
+    "plugins": ("wherry.cli.plugins:plugins", "Installed sources, destinations and hooks."),
+    "completion": ("wherry.cli.completion:completion", "Print a shell's completion script."),
+}
+BROKEN_PIPE = 141
+"""What a shell says of a program that SIGPIPE ended."""
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="wherry", message="%(prog)s %(version)s")
+@debug_option
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Move data from any source into any destination: rows and bookmark in one transaction."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def run(args: Sequence[str], app: App | None = None) -> int:
+    """One invocation; the exit code. Every error ends here."""
+    app = app or App(args)
+    try:
+        if COMPLETE in os.environ:
+            from click.shell_completion import shell_complete
+
+            return shell_complete(cli, {}, "wherry", COMPLETE, os.environ[COMPLETE])
+        with cli.make_context("wherry", list(args), obj=app) as context:
+            cli.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as exit:
+        return exit.exit_code
+    except BrokenPipeError:
+        _close_quietly()
+        return BROKEN_PIPE
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error, app)
+    return 0
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _close_quietly() -> None:
+    """Whoever read our output has gone: keep the interpreter from saying so when it flushes at the end."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)

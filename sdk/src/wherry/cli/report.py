@@ -1,0 +1,84 @@
+"""Errors as a person reads them: at most three lines on standard error, no traceback, and the exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sys
+import traceback
+from pathlib import Path
+
+import click
+
+from wherry.cli.app import App
+from wherry.errors import ResourceError, Stopped, UsageError, WherryError
+from wherry.near import did_you_mean
+
+_RESOURCES = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.ENOMEM}
+
+
+def report(error: BaseException, app: App) -> int:
+    """Print what went wrong and what to do, redacted; the exit code."""
+    if app.debug:
+        _print(app.redactor.redact("".join(traceback.format_exception(error)).rstrip()))
+    known = explain(error, app)
+    for line in lines(known, app):
+        _print(line)
+    return 128 + known.signal if isinstance(known, Stopped) else known.exit_code
+
+
+def lines(error: WherryError, app: App) -> list[str]:
+    """`✗ message`, where the value came from, what to do next: one line each, redacted."""
+    from wherry.config.redact import one_line
+
+    found = [("✗ ", error.message), ("  ", error.where), ("  next: ", error.next)]
+    return [sign + one_line(" ".join(app.redactor.redact(text).split("\n"))) for sign, text in found if text]
+
+
+def explain(error: BaseException, app: App) -> WherryError:
+    """The error as one of ours: a click error is a mistake of use, a full disk is a resource, the rest is a bug."""
+    if isinstance(error, WherryError):
+        return error
+    if isinstance(error, click.ClickException):
+        return _usage(error)
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return Stopped()
+    if isinstance(error, MemoryError):
+        return ResourceError("out of memory", next="lower --memory, or free some")
+    if isinstance(error, OSError) and error.errno in _RESOURCES:
+        where = f": {error.filename}" if error.filename else ""
+        return ResourceError(f"{(error.strerror or 'local resource').lower()}{where}", next="free some, then run again")
+    return _bug(error, app)
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "wherry"
+    text = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
+    message = text[:1].lower() + text[1:].rstrip(".")
+    if isinstance(error, click.NoSuchOption) and context:
+        options = [name for param in context.command.params for name in param.opts if name.startswith("--")]
+        message = f"no option {error.option_name}{did_you_mean(error.option_name, [*options, '--help'])}"
+    return UsageError(message, next=f"{command} --help")
+
+
+def _bug(error: BaseException, app: App) -> WherryError:
+    """A foreign exception's text may hold data, so only its type and place are shown."""
+    from wherry.host.registry import version
+
+    owner, place = f"wherry {version() or ''}".rstrip(), ""
+    modules = {p.value.partition(":")[0].partition(".")[0]: p.owner for p in app.registry.plugins}
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        top = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if top in modules or top == "wherry":
+            owner = modules.get(top, owner)
+            place = f" in {Path(frame.f_code.co_filename).name}, line {number}"
+    return WherryError(
+        f"unexpected {type(error).__name__}{place}: this is a bug in {owner}",
+        next="run it again with --debug, and report what that prints",
+    )
+
+
+def _print(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # nobody reads standard error: the exit code still tells
+        click.echo(text, file=sys.stderr)
