@@ -1,1 +1,1 @@
-
+"""Wherry source: a deterministic shop that changes over time, for tutorials and tests."""

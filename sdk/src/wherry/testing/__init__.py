@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wherry.testing.faults import Faults as Faults
     from wherry.testing.faults import hang as hang
     from wherry.testing.faults import slow as slow
+    from wherry.testing.harness import run_sync as run_sync
     from wherry.testing.memory import MemoryDestination as MemoryDestination
     from wherry.testing.memory import MemorySource as MemorySource
     from wherry.testing.memory import MemoryStream as MemoryStream
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _HOME = {
     "wherry.testing.compare": "digest tables_equal",
     "wherry.testing.faults": "Faults hang slow",
+    "wherry.testing.harness": "run_sync",
     "wherry.testing.memory": "MemoryDestination MemorySource MemoryStream Store",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def texts(column: pa.ChunkedArray[Any] | pa.Array[Any]) -> list[str | None]:
     if pa.types.is_timestamp(kind) and kind.tz not in (None, "UTC"):
         column = column.cast(pa.timestamp(kind.unit, "UTC"))
     if pa.types.is_nested(kind):
-        return [_nested(value) for value in column]
+        return _nested(column)
     if pa.types.is_float16(kind) or pa.types.is_float32(kind):
         column = column.cast(pa.float64())
     if pa.types.is_floating(kind):
@@ -94,27 +95,23 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
-def _nested(value: Any) -> str | None:
-    """A list, struct or map as text; NULL inside is told from the text "None"."""
+def _nested(column: Any) -> list[str | None]:
+    """Lists, structs and maps as text; NULL inside is told from the text "None"."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    if not value.is_valid:
-        return None
-    if pa.types.is_struct(value.type):
-        fields = (f"{value.type.field(n).name!r}: {_inner(value[n])}" for n in range(value.type.num_fields))
-        return "{" + ", ".join(fields) + "}"
-    if pa.types.is_map(value.type):
-        entries = (f"{_inner(entry['key'])} => {_inner(entry['value'])}" for entry in value.values)
-        return "{" + ", ".join(entries) + "}"
-    return "[" + ", ".join(_inner(item) for item in value.values) + "]"
-
-
-def _inner(value: Any) -> str:
-    import pyarrow as pa
-
-    if pa.types.is_nested(value.type):
-        return repr(_nested(value)) if not value.is_valid else str(_nested(value))
-    return repr(texts(pa.array([value], value.type))[0])
+    kind = column.type
+    if pa.types.is_struct(kind):
+        names = [kind.field(n).name for n in range(kind.num_fields)]
+        fields = zip(*(texts(pc.struct_field(column, [n])) for n in range(kind.num_fields)), strict=True)
+        there = column.is_valid().to_pylist()
+        written = (repr(dict(zip(names, row, strict=True))) for row in (fields if names else ((),) * len(column)))
+        return [text if valid else None for text, valid in zip(written, there, strict=True)]
+    if pa.types.is_map(kind):
+        column = column.cast(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)])))
+    items = iter(texts(pc.list_flatten(column)))
+    lengths = pc.list_value_length(column).to_pylist()
+    return [None if length is None else repr(list(itertools.islice(items, length))) for length in lengths]
 
 
 def _columns(one: pa.Table, sign: str, other: pa.Table) -> list[str]:

@@ -1,0 +1,41 @@
+"""Run a sync in this process, from values: for tests of connectors and of the pipeline itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from wherry.contracts.destination import Destination
+from wherry.contracts.source import Source
+from wherry.host.hooks import Events, Observer
+from wherry.pipeline.outcome import Outcome
+from wherry.pipeline.run import Settings, name_run, sync
+from wherry.pipeline.select import Wish, Wishes
+
+
+def run_sync(
+    new_source: Callable[[], Source],
+    destination: Destination,
+    *,
+    wish: Wish | None = None,
+    wishes: Wishes | None = None,
+    observers: tuple[Observer, ...] = (),
+    stop: threading.Event | None = None,
+    connector: str = "memory",
+    **settings: Any,
+) -> Outcome:
+    """One run, as `wherry sync` does it. wish: for every stream; settings: other fields of `Settings`."""
+    settings = {"wishes": wishes or Wishes(common=wish or Wish()), **settings}
+    made = Settings(**settings)
+    source = new_source()
+    names = name_run(source, connector, destination, made)
+    events = Events(observers)
+    labels = {"source": f"{connector} {source.identity()[1]}", "destination": destination.label()}
+    try:
+        return sync(
+            new_source, destination, names=names, settings=made, events=events,
+            stop=stop or threading.Event(), labels=labels,
+        )  # fmt: skip
+    finally:
+        events.close()
