@@ -11,6 +11,7 @@ from wherry.config.redact import Redactor
 from wherry.errors import UsageError, WherryError
 
 if TYPE_CHECKING:
+    from wherry.cli.app import App
     from wherry.config.environment import Environment
     from wherry.config.project import Project
     from wherry.config.values import Configured
@@ -67,14 +68,18 @@ class Workspace:
     redactor: Redactor = field(default_factory=Redactor)
 
     @classmethod
-    def here(cls, environment: str | None = None) -> Workspace:
-        """The current directory. environment: that of `wherry.yaml`, by `--env`."""
+    def here(cls, environment: str | None = None, app: App | None = None) -> Workspace:
+        """The current directory. environment: that of `wherry.yaml`, by `--env`.
+
+        app: the invocation, whose registry is used and whose redactor learns the secrets: errors are reported with it.
+        """
         from wherry.config.environment import Environment
         from wherry.config.project import Project
         from wherry.host.registry import Registry
 
         project = Project.find(environment=environment)
-        return cls(project, Environment.load(project.folder), Registry.scan())
+        registry, redactor = (app.registry, app.redactor) if app else (Registry.scan(), Redactor())
+        return cls(project, Environment.load(project.folder), registry, redactor)
 
     def source(self, text: str, sets: Sequence[str] = ()) -> End:
         """The source that `text` refers to."""

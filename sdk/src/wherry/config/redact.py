@@ -10,7 +10,7 @@ import threading
 import traceback
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
 _LOUD = re.compile(
@@ -48,7 +48,7 @@ class Redactor:
             self._pattern = None
 
     def _learn(self, text: str) -> None:
-        if text not in self._spoken:
+        if text and text not in self._spoken:
             self._forms |= _forms(text)
 
     def redact(self, text: str) -> str:
@@ -120,21 +120,17 @@ def _texts(secret: Any) -> Iterator[str]:
 
 
 def _inside(text: str) -> Iterator[str]:
+    """Passwords in an address, and values of telling names in `--set` texts, queries and connection strings."""
     setting = re.fullmatch(r"([\w.-]+)=(.*)", text, re.DOTALL)
-    if setting:
-        if _LOUD.search(setting[1]):
-            yield from filter(None, (setting[2],))
-        yield from _inside(setting[2])
-    elif "://" in text:
-        try:
-            parts = urlsplit(text)
-            password, query = parts.password, parts.query
-        except ValueError:  # not well-formed: whatever stands between the first colon and the last @
-            found = re.search(r"://[^:@/]*:(.*)@", text)
-            password, query = found and found[1], ""
-        if password:
-            yield from {password, unquote(password)}
-        yield from (value for name, value in parse_qsl(query) if value and _LOUD.search(name))
+    if setting and _LOUD.search(setting[1]):
+        yield setting[2]
+    for name, value in re.findall(r"([\w.-]+)\s*=\s*('[^']*'|\"[^\"]*\"|[^\s&;]+)", text):
+        if _LOUD.search(name):
+            yield from {value.strip("'\""), unquote(value)}
+    userinfo = re.search(r"://([^/?#]*)@", text) or re.search(r"://(.*)@", text)
+    if userinfo:
+        password = userinfo[1].partition(":")[2]
+        yield from {password, unquote(password)}
 
 
 def _forms(text: str) -> set[str]:

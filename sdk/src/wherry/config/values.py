@@ -168,10 +168,12 @@ def _substituted(value: Any, put: Any) -> Any:
 
 
 def _learn(redactor: Redactor, model: type[ConnectorConfig], key: str, setting: Setting) -> None:
-    if is_secret(model, key) or "(file " in setting.origin:
+    if key == model.reference:  # messages show it without its password
+        redactor.add_inside(str(setting.value))
+    elif is_secret(model, key) or "(file " in setting.origin:
         redactor.add(setting.value)
-    elif isinstance(setting.value, str):
-        redactor.add_inside(setting.value)
+    else:
+        redactor.add_inside(str(setting.value))
 
 
 def is_secret(model: type[ConnectorConfig], key: str) -> bool:
