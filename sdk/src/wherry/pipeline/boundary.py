@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -49,9 +50,10 @@ class Boundary:
         """What to keep in the envelope; None when no row was ever seen."""
         if self._top is None:
             return self._stored
+        top = {"top": str(self._top), "type": type(self._top).__name__}
         if self.overflow:
-            return {"top": str(self._top), "overflow": True}
-        return {"top": str(self._top), "rows": {h: n for h, (_, n) in sorted(self._rows.items())}}
+            return top | {"overflow": True}
+        return top | {"rows": {h: n for h, (_, n) in sorted(self._rows.items())}}
 
     def _drop_known(self, batch: pa.RecordBatch, order: pa.Array) -> pa.RecordBatch:
         if not self._known or self._old_top is None:
@@ -98,12 +100,18 @@ def merge(boundaries: list[dict[str, Any] | None]) -> dict[str, Any] | None:
     known = [b for b in boundaries if b]
     if not known:
         return None
-    if len(known) == 1:
-        return known[0]
-    if len({b["top"] for b in known}) > 1 or any("rows" not in b for b in known):
-        return None  # which value is higher is the source's business: the next run reads the boundary again
+    highest = max(_rank(b) for b in known)
+    known = [b for b in known if _rank(b) == highest]
+    if any("rows" not in b for b in known):
+        return {k: v for k, v in known[0].items() if k != "rows"} | {"overflow": True}
     rows = sum((Counter(b["rows"]) for b in known), Counter[str]())
-    return {"top": known[0]["top"], "rows": dict(sorted(rows.items()))}
+    return known[0] | {"rows": dict(sorted(rows.items()))}
+
+
+def _rank(stored: dict[str, Any]) -> Any:
+    """What a stored boundary's highest cursor value is compared by."""
+    top = stored["top"]
+    return top if stored["type"] == "str" else float(top) if stored["type"] == "float" else Decimal(top)
 
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}

@@ -54,6 +54,11 @@ class _Lane:
     counts: Counts = field(default_factory=Counts)
     total: int = 0
 
+    @property
+    def name(self) -> str:
+        """What the destination calls the stream: a sample is not the stream itself."""
+        return self.conformer.target.stream
+
 
 @contextmanager
 def _destination() -> Iterator[None]:
@@ -145,13 +150,14 @@ class Lane:
         for path in mark.truncate:
             lane = self._stream(path)
             with _destination():
-                self._prepare(path, lane).truncate(path)
+                self._prepare(path, lane).truncate(lane.name)
             lane.counts = replace(lane.counts, read=0, boundary=0, mapped=0, rejected=0)
             self._changed, self._at_bookmark = True, False
         for path, parts in mark.parts.items():
-            self._parts[path] = (*self._parts.get(path, ()), *parts)
+            lane = self._stream(path)
+            self._parts[lane.name] = (*self._parts.get(lane.name, ()), *parts)
             with _destination():
-                self._prepare(path, self._stream(path))
+                self._prepare(path, lane)
             self._changed, self._at_bookmark = True, False
         self._complete |= set(mark.complete)
         if mark.bookmark is not None:
@@ -226,7 +232,7 @@ class Lane:
             if target.mode in POSITIONED:
                 rows = with_position(rows, lane.position)
                 lane.position += rows.num_rows
-            load.write(path, rows)
+            load.write(lane.name, rows)
         if rejects.count:
             rejected = rejects.target(target)
             load.prepare(rejected)
@@ -278,7 +284,7 @@ class Lane:
                 bookmark=self._seal(),
                 done=done,
                 counts=counts,
-                complete=tuple(sorted(self._complete)) if done and self._commits == 0 else (),
+                complete=self._complete_streams() if done and self._commits == 0 else (),
                 parts=self._parts,
                 started=self._begun,
             )
@@ -288,11 +294,15 @@ class Lane:
         if self._bookmark is not None:
             reader.acknowledge(self._bookmark)
 
+    def _complete_streams(self) -> tuple[str, ...]:
+        return tuple(sorted(self._streams[path].name for path in self._complete if path in self._streams))
+
     def _counts(self) -> dict[str, Counts]:
-        counts = {path: lane.counts for path, lane in self._streams.items() if lane.prepared >= 0 or lane.counts.read}
-        for path, lane in self._streams.items():
+        lanes = self._streams.values()
+        counts = {lane.name: lane.counts for lane in lanes if lane.prepared >= 0 or lane.counts.read}
+        for lane in lanes:
             if lane.counts.rejected:
-                counts[path + REJECTED] = Counts(read=lane.counts.rejected, mapped=lane.counts.rejected)
+                counts[lane.name + REJECTED] = Counts(read=lane.counts.rejected, mapped=lane.counts.rejected)
         return counts
 
     def _after_commit(self, entry: Entry, receipt: Receipt) -> None:

@@ -119,19 +119,23 @@ def _cast_nested(array: pa.Array, to: pa.DataType) -> pa.Array:
         ]
         return pa.StructArray.from_arrays(members, fields=list(to), mask=array.is_null())
     if pa.types.is_list(to) and pa.types.is_list(array.type):
-        filled = (
-            array
-            if array.null_count == 0
-            else pa.ListArray.from_arrays(array.offsets, array.values, mask=array.is_null())
-        )
-        values = exact_cast(filled.values, to.value_type)
-        return pa.ListArray.from_arrays(
-            filled.offsets, values, type=to, mask=array.is_null() if array.null_count else None
-        )
+        whole = pa.concat_arrays([array, array.slice(0, 0)]) if array.offset else array
+        try:
+            values = exact_cast(whole.values, to.value_type)
+        except InexactError as error:
+            raise InexactError(_row_of(whole, error.row)) from None
+        mask = whole.is_null() if whole.null_count else None
+        return pa.ListArray.from_arrays(whole.offsets, values, type=to, mask=mask)
     try:
         return array.cast(to, safe=True)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise InexactError(0) from None
+
+
+def _row_of(lists: pa.Array, value: int) -> int:
+    """The row of a list array that holds its `value`-th member."""
+    ends = pc.greater(lists.offsets.slice(1), value)
+    return int(pc.index(ends, True).as_py())
 
 
 def _is_binary(t: pa.DataType) -> bool:

@@ -31,8 +31,15 @@ class NameMap:
             self._used.setdefault(self._space(stream, column), set()).add(self._fold(name))
 
     def table(self, stream: str, wanted: str) -> str:
-        """The table of a stream; `wanted` is its own name or what the user asked for."""
+        """The table of a stream; `wanted` is its own name."""
         return self._name(stream, "", wanted, self._limit - _ROOM)
+
+    def call(self, stream: str, table: str) -> str:
+        """The table of a stream as the user asked for it, whatever it was before."""
+        with self._lock:
+            if self._names.get((stream, "")) != table:
+                self._names.pop((stream, ""), None)
+        return self._name(stream, "", table, self._limit - _ROOM)
 
     def column(self, stream: str, source: str) -> str:
         """The column of a stream's table that holds the source's column."""

@@ -21,9 +21,7 @@ from wherry.pipeline.names import NameMap
 from wherry.pipeline.outcome import Outcome, StreamOutcome
 from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Choice, Wishes, choose
-from wherry.pipeline.work import Context, Work
-
-SAMPLE = "__sample"
+from wherry.pipeline.work import SAMPLE, Context, Work, table_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +228,7 @@ def _announce(context: Context, prepared: Prepared, session: Session, labels: Ma
     told = []
     for choice in prepared.choices:
         s = choice.selection
-        table = context.names.table(s.stream.path, (s.table or s.stream.name) + (SAMPLE if s.limit is not None else ""))
+        table = table_of(s, context.names)
         context.outcomes[s.stream.path] = StreamOutcome(stream=s.stream.path, table=table, mode=s.mode, cursor=s.cursor)
         told.append({
             "stream": s.stream.path, "table": table, "mode": s.mode, "key": list(s.key), "cursor": s.cursor,

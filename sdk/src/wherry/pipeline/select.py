@@ -149,6 +149,7 @@ def _refuse_change(stream: Stream, wish: Wish, remembered: Mapping[str, Any]) ->
         ("mode", old_mode, wish.mode),
         ("key", ",".join(remembered.get("key", ())), None if wish.key is None else ",".join(wish.key)),
         ("cursor", remembered.get("cursor"), wish.cursor),
+        ("table", remembered.get("table") or stream.name, wish.table),
     ]
     for name, old, new in asked:
         if new is not None and new != (old or ""):

@@ -24,6 +24,9 @@ from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Choice
 
 
+SAMPLE = "__sample"
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
     """What all lanes of a run share."""
@@ -130,8 +133,9 @@ class Work:
         """Take down what a load did."""
         with self._lock:
             self._sealed[split.key] = entry.bookmark
-        for path, counts in entry.counts.items():
-            applied = receipt.applied.get(path)
+        for name, counts in entry.counts.items():
+            path = name.removesuffix(SAMPLE)
+            applied = receipt.applied.get(name)
             outcome = self.context.outcomes.get(path)
             numbers = {
                 "read": counts.read, "boundary": counts.boundary, "mapped": counts.mapped, "rejected": counts.rejected,
@@ -203,16 +207,13 @@ class Work:
 
         stream, names = selection.stream, self.context.names
         shares = sum(any(s.stream.path == stream.path for s in split.streams) for split in self.plan.splits)
-        wanted = selection.table or stream.name
-        if selection.limit is not None:
-            wanted += "__sample"
 
         def column(name: str) -> str:
             return names.column(stream.path, name)
 
         return Target(
-            stream=stream.path,
-            table=names.table(stream.path, wanted),
+            stream=stream.path if selection.limit is None else stream.path + SAMPLE,
+            table=table_of(selection, names),
             schema=pa.schema([]),
             namespace=f"{self.context.schema}__{stream.namespace}" if stream.namespace else None,
             mode=selection.mode,
@@ -224,3 +225,11 @@ class Work:
             changes=stream.changes,
             load_id=self.context.load_id,
         )
+
+
+def table_of(selection: Selection, names: NameMap) -> str:
+    """The table of a selection: recorded, or as the user asked, or the stream's own name; a sample has its own."""
+    path = selection.stream.path
+    if selection.limit is not None:
+        return (selection.table or names.table(path, selection.stream.name)) + SAMPLE
+    return names.call(path, selection.table) if selection.table else names.table(path, selection.stream.name)

@@ -348,9 +348,11 @@ class Staged:
         """All rows; batches from before the schema grew have NULLs in the new columns."""
         import pyarrow as pa
 
+        from wherry.testing.memory.apply import evolve
+
         if not self.rows:
             return self.target.schema.empty_table()
-        tables = [pa.Table.from_batches([rows]) for rows in self.rows]
+        tables = [evolve(pa.Table.from_batches([rows]), self.target) for rows in self.rows]
         return pa.concat_tables(tables, promote_options="permissive")
 
 
