@@ -95,34 +95,49 @@ def fit(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def without_parts(table: pa.Table, target: Target, parts: tuple[str, ...]) -> pa.Table:
-    """The table less the rows that came from these parts."""
-    assert target.part is not None
-    stale = pc.is_in(table.column(target.part).cast(pa.string()), pa.array(parts, pa.string()))
-    return table.filter(pc.invert(stale))
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a load knows beside its rows. now: UTC microseconds.
 
-
-def apply(
-    table: pa.Table, staged: pa.Table, target: Target, *, load_id: int, now: int, complete: bool = False
-) -> tuple[pa.Table, Applied]:
-    """The table after the staged rows, and what that did to it. now: UTC microseconds.
-
-    complete: the staged rows are all there is: in history mode other keys end here.
+    truncate: the source emptied the stream before these rows.  parts: parts that are read again: their earlier rows
+    go.  complete: the staged rows are all there is (in history mode other keys end here).
     """
+
+    load_id: int
+    now: int
+    truncate: bool = False
+    parts: tuple[str, ...] = ()
+    complete: bool = False
+
+
+def apply(table: pa.Table, staged: pa.Table, target: Target, facts: Facts) -> tuple[pa.Table, Applied]:
+    """The table after the staged rows, and what that did to it."""
     if target.mode == "history":
-        work = Merge(table, staged, target, load_id, now)
-        return work.history(complete)
-    if target.mode == "merge" or target.changes:
-        return Merge(table, staged, target, load_id, now).merge()
-    stamped = fit(staged.append_column(LOAD_ID, pa.array([load_id] * staged.num_rows, pa.int64())), table.schema)
-    return pa.concat_tables([table, stamped]), Applied(staged=staged.num_rows, inserted=staged.num_rows)
+        return Merge(table, staged, target, facts).history()
+    before = table.num_rows
+    if facts.truncate:
+        table = table.slice(0, 0)
+    if facts.parts and target.part:
+        table = table.filter(pc.invert(_in_parts(table, target.part, facts)))
+    gone = before - table.num_rows
+    if target.mode == "merge":
+        table, applied = Merge(table, staged, target, facts).merge()
+        return table, replace(applied, deleted=applied.deleted + gone)
+    ids = pa.array([facts.load_id] * staged.num_rows, pa.int64())
+    stamped = fit(staged.append_column(LOAD_ID, ids), table.schema)
+    applied = Applied(staged=staged.num_rows, inserted=staged.num_rows, deleted=gone)
+    return pa.concat_tables([table, stamped]), applied
+
+
+def _in_parts(table: pa.Table, part: str, facts: Facts) -> Any:
+    return pc.is_in(table.column(part).cast(pa.string()), pa.array(facts.parts, pa.string()))
 
 
 class Merge:
     """A pool of old rows and staged rows, and the versions that are picked from it."""
 
-    def __init__(self, table: pa.Table, staged: pa.Table, target: Target, load_id: int, now: int) -> None:
-        self.table, self.staged, self.target, self.load_id, self.now = table, staged, target, load_id, now
+    def __init__(self, table: pa.Table, staged: pa.Table, target: Target, facts: Facts) -> None:
+        self.table, self.staged, self.target, self.facts = table, staged, target, facts
         self.schema = data_columns(table).schema
         self.pool = pa.concat_tables([data_columns(table), fit(staged, self.schema)]).combine_chunks()
         self.keys = [self.pool.column(name) for name in target.key]
@@ -151,7 +166,7 @@ class Merge:
         cells: list[int | None] = [row] * len(self.schema)
         for column in alone:
             cells[column] = old.cells[column] if old else None
-        return Version(cells, self.load_id, since)
+        return Version(cells, self.facts.load_id, since)
 
     def versions(self) -> list[Version]:
         """The table's rows as they were."""
@@ -181,45 +196,56 @@ class Merge:
         )
         return self.build(list(after.values())), applied
 
-    def history(self, complete: bool) -> tuple[pa.Table, Applied]:
+    def history(self) -> tuple[pa.Table, Applied]:
         """Every version of each key, each valid from its own time to that of the next; equal ones are one."""
         versions = self.versions()
-        current = {self.key(row): v for row, v in enumerate(versions) if v.until is None}
-        seen, applied = set(), Applied(staged=self.staged.num_rows)
+        last = {self.key(row): version for row, version in enumerate(versions)}  # in the order of their times
+        closed = sum(self.close(version) for version in last.values()) if self.facts.truncate else 0
+        inserted = updated = 0
+        seen = set()
         for key, op, row, alone in self.changes():
             seen.add(key)
-            old, when = current.get(key), self.time(row)
-            if old is not None:
-                when = max(when, old.since or when)  # time does not run backwards
+            old = last.get(key)
+            live = old if old and old.until is None else None
             if op == DELETE:
-                if old is not None:
-                    old.until = when
-                    del current[key]
-                    applied = replace(applied, deleted=applied.deleted + 1)
+                closed += self.close(live, self.time(row)) if live else 0
                 continue
-            new = self.version(row, alone, old, when)
-            if old is not None and self.same(old, new):
+            when = self.time(row) if old is None else max(self.time(row), old.until or (old.since or 0) + 1)
+            new = self.version(row, alone, live, when)
+            if live and self.same(live, new):
                 continue
-            if old is None:
-                applied = replace(applied, inserted=applied.inserted + 1)
-            else:
-                old.until = when
-                applied = replace(applied, updated=applied.updated + 1)
-            current[key] = new
+            updated += self.close(live, when) if live else 0
+            inserted += 1
+            last[key] = new
             versions.append(new)
-        if complete:
-            for key in current.keys() - seen:
-                current[key].until = max(self.now, current[key].since or self.now)
-                applied = replace(applied, deleted=applied.deleted + 1)
-        return self.build(versions), applied
+        closed += sum(self.close(last[key]) for key in last.keys() - seen if self.ends(last[key]))
+        return self.build(versions), Applied(
+            staged=self.staged.num_rows, inserted=inserted, updated=updated, deleted=closed
+        )
+
+    def close(self, version: Version, when: int | None = None) -> bool:
+        """End a version that is still valid, at least a microsecond after it began. Whether it was."""
+        if version.until is not None:
+            return False
+        version.until = max(when or self.facts.now, (version.since or 0) + 1)
+        return True
+
+    def ends(self, version: Version) -> bool:
+        """Whether a key of which the load has no row is gone: the load has them all, or all of the key's part."""
+        if self.facts.complete or not (self.facts.parts and self.target.part):
+            return self.facts.complete
+        cell = version.cells[self.schema.get_field_index(self.target.part)]
+        part = None if cell is None else self.pool.column(self.target.part)[cell].as_py()
+        return part in self.facts.parts
 
     def time(self, row: int) -> int:
         """When the row's version began: the source's change time if it is known, else the time of the load."""
         cursor = self.target.cursor
-        if cursor is None or not pa.types.is_timestamp(self.schema.field(cursor).type):
-            return self.now
+        kind = self.schema.field(cursor).type if cursor else pa.null()
+        if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+            return self.facts.now
         value = self.pool.column(cursor).slice(row, 1).cast(pa.timestamp("us"), safe=False).cast(pa.int64())[0].as_py()
-        return self.now if value is None else int(value)
+        return self.facts.now if value is None else int(value)
 
     def same(self, one: Version, other: Version) -> bool:
         """Equal in every column."""

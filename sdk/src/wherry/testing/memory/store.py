@@ -62,7 +62,7 @@ class Contents:
     rebuilds: dict[tuple[Home, int], pa.Table] = field(default_factory=dict)
     state: dict[tuple[Hold, str, str], Row] = field(default_factory=dict)
     plans: dict[tuple[Hold, str], tuple[ReadPlan, int]] = field(default_factory=dict)
-    published: dict[tuple[Hold, str], tuple[str, Receipt]] = field(default_factory=dict)
+    published: dict[tuple[Hold, str], tuple[str, int, Receipt]] = field(default_factory=dict)
     streams: dict[tuple[Hold, str], tuple[str, ...]] = field(default_factory=dict)
     targets: dict[tuple[Hold, str], Target] = field(default_factory=dict)
     names: dict[tuple[Hold, str, str], str] = field(default_factory=dict)

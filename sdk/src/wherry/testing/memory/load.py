@@ -1,0 +1,125 @@
+"""One load of the memory destination: staged rows, then one transaction of rows, record and bookmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from wherry.contracts.destination import Load
+from wherry.contracts.loading import Applied, Counts, Entry, Receipt, Target
+from wherry.contracts.values import ReadPlan, Split
+from wherry.errors import DestinationError, LeaseError
+from wherry.testing.memory.store import Contents, Loaded, Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from wherry.testing.memory.session import MemorySession
+
+
+@dataclass
+class Staged:
+    """Rows of one stream that only their load sees."""
+
+    target: Target
+    rows: list[pa.RecordBatch] = field(default_factory=list)
+    truncate: bool = False
+
+    def table(self) -> pa.Table:
+        """All rows; batches from before the schema grew have NULLs in the new columns."""
+        import pyarrow as pa
+
+        from wherry.testing.memory.apply import evolve
+
+        if not self.rows:
+            return self.target.schema.empty_table()
+        tables = [evolve(pa.Table.from_batches([rows]), self.target) for rows in self.rows]
+        return pa.concat_tables(tables, promote_options="permissive")
+
+
+class MemoryLoad(Load):
+    """One split's rows on their way into one transaction."""
+
+    def __init__(self, session: MemorySession, plan: ReadPlan, split: Split, id: int, seq: int) -> None:
+        self.session, self.plan, self.split, self.id, self.seq = session, plan, split, id, seq
+        self.staged: dict[str, Staged] = {}
+
+    def prepare(self, target: Target) -> None:
+        self.session.config.faults.hit("prepare")
+        self.session.own(self.session.store.now.copy(), target)
+        if target.stream in self.staged:
+            self.staged[target.stream].target = target
+        else:
+            self.staged[target.stream] = Staged(target)
+
+    def write(self, stream: str, rows: pa.RecordBatch) -> None:
+        self.session.config.faults.hit("write")
+        self.staged[stream].rows.append(rows)
+
+    def truncate(self, stream: str) -> None:
+        staged = self.staged[stream]
+        staged.rows, staged.truncate = [], True
+
+    def commit(self, entry: Entry) -> Receipt:
+        faults, store = self.session.config.faults, self.session.store
+        faults.hit("before commit")
+        with store.transaction() as draft:
+            now = store.clock()
+            self._count(entry)
+            applied = {name: self._apply(draft, staged, entry, now) for name, staged in self.staged.items()}
+            for stream in applied.keys() | entry.counts.keys():
+                counts = entry.counts.get(stream, Counts())
+                did = applied.get(stream, Applied())
+                run = self.session.lease.epoch
+                draft.loads[self.id, stream] = Loaded(self.id, self.session.hold, run, stream, counts, did)
+            self._compare_and_swap(draft, entry)
+        faults.hit("after commit")
+        self.session.seen[self.plan.key, self.split.key] = self.seq + 1
+        return Receipt(load_id=self.id, seq=self.seq + 1, committed_at=now, applied=applied)
+
+    def _count(self, entry: Entry) -> None:
+        """Rows that were counted on the way here must be those that arrived, for every stream."""
+        for stream in self.staged.keys() | entry.counts.keys():
+            counts = entry.counts.get(stream, Counts())
+            staged = sum(rows.num_rows for rows in self.staged[stream].rows) if stream in self.staged else 0
+            if staged != counts.mapped - counts.rejected:
+                raise DestinationError(
+                    f'stream "{stream}": {staged} rows staged, {counts.mapped - counts.rejected} expected; nothing kept'
+                )
+
+    def _apply(self, draft: Contents, staged: Staged, entry: Entry, now: int) -> Applied:
+        """Additive DDL, then the rows; into the rebuild if there is one."""
+        from wherry.testing.memory.apply import Facts, apply, empty, evolve
+
+        target = staged.target
+        home = self.session.own(draft, target)
+        aside = (home, target.generation) if target.generation is not None else None
+        table = draft.rebuilds.get(aside) if aside else draft.tables.get(home)
+        table = evolve(empty(target) if table is None else table, target)
+        facts = Facts(
+            load_id=self.id,
+            now=now,
+            truncate=staged.truncate,
+            parts=tuple(entry.parts.get(target.stream, ())),
+            complete=target.stream in entry.complete,
+        )
+        table, applied = apply(table, staged.table(), target, facts)
+        if aside:
+            draft.rebuilds[aside] = table
+        else:
+            draft.tables[home] = table
+        self.session.record(draft, target)
+        return applied
+
+    def _compare_and_swap(self, draft: Contents, entry: Entry) -> None:
+        """The fence: the split's row must be as it was when its bookmark was read, under our epoch."""
+        self.session.guard(draft)
+        key = (self.session.hold, self.plan.key, self.split.key)
+        row = draft.state.get(key)
+        if row is None or (row.seq, row.epoch) != (self.seq, self.session.lease.epoch):
+            raise LeaseError(f'split "{self.split.key}" has moved since this load began; nothing kept')
+        bookmark = row.bookmark if entry.bookmark is None else entry.bookmark
+        draft.state[key] = Row(seq=row.seq + 1, epoch=row.epoch, bookmark=bookmark, done=entry.done)
+
+    def abort(self) -> None:
+        self.staged.clear()
