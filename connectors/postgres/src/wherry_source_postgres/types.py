@@ -35,6 +35,7 @@ _PLAIN = {
 _KINDS = {"uuid": b"uuid", "json": b"json", "jsonb": b"json"}
 _INEXACT = {"gtsvector", "pg_brin_bloom_summary", "pg_brin_minmax_multi_summary"}
 """Types whose text leaves part of the value out."""
+_VECTORS = {"int2vector", "oidvector"}
 _ZONED = re.compile(r"^(timestamp|time)(\(\d\))? (with|without) time zone")
 _SHORT = {
     "character varying": "varchar", "character": "char", "double precision": "float8", "real": "float4",
@@ -109,11 +110,11 @@ def _numeric(modifier: int) -> pa.DataType:
 
 
 def _fits_json(types: Mapping[int, TypeInfo], oid: int) -> bool:
-    """Whether JSON keeps values of this type inside another: arrays there would lose their lower bounds."""
+    """Whether JSON keeps values of this type inside another: arrays and vectors there would lose their bounds."""
     info = types.get(oid)
     while info is not None and info.kind == "d":
         info = types.get(info.base)
-    if info is None or info.array or info.name in _INEXACT:
+    if info is None or info.array or info.name in _INEXACT | _VECTORS:
         return False
     return all(_fits_json(types, attribute) for attribute in info.attributes)
 
