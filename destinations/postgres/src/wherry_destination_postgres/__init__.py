@@ -1,1 +1,1 @@
-
+"""Wherry destination: PostgreSQL."""

@@ -1,0 +1,65 @@
+"""Configuration of the PostgreSQL destination: a URL or single keys; what is missing comes from libpq's own sources."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, field_validator
+from wherry import ConnectorConfig, Secret
+
+
+class PostgresConfig(ConnectorConfig):
+    """How to reach the server. Single keys override the URL; libpq's environment and password file fill the rest."""
+
+    reference: ClassVar[str | None] = "url"
+
+    url: Secret | None = Field(None, description="postgresql://user@host:port/database, with or without the password")
+    host: str | None = Field(None, description="host name, address or socket folder (libpq: PGHOST)")
+    port: int | None = Field(None, ge=1, le=65535, description="port (libpq: PGPORT; 5432)")
+    user: str | None = Field(None, description="role to connect as (libpq: PGUSER)")
+    database: str | None = Field(None, description="database (libpq: PGDATABASE)")
+    password: Secret | None = Field(None, description="password; better in the environment or in ~/.pgpass")
+    passfile: str | None = Field(None, description="password file in libpq's format (libpq: PGPASSFILE)")
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
+        None, description="how far TLS goes (libpq: PGSSLMODE; prefer)"
+    )
+    sslrootcert: str | None = Field(None, description="file of trusted certificates, or system")
+    sslcert: str | None = Field(None, description="file of the client's certificate")
+    sslkey: str | None = Field(None, description="file of the client's key")
+    lease: int = Field(60, ge=2, description="seconds without a sign of life after which another run may take over")
+    lock_timeout: float = Field(30, gt=0, description="seconds to wait for a lock that another session holds")
+    connect_timeout: int = Field(10, ge=1, description="seconds to wait for a connection")
+
+    @field_validator("url")
+    @classmethod
+    def _is_uri(cls, url: Secret | None) -> Secret | None:
+        text = url.get_secret_value() if url else "postgresql://"
+        if not text.startswith(("postgresql://", "postgres://")):
+            raise ValueError("not a URI of the form postgresql://user@host:port/database")
+        return url
+
+    def options(self) -> dict[str, str]:
+        """Connection parameters that differ from libpq's defaults, by libpq's names; the password among them."""
+        given = {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "dbname": self.database,
+            "password": self.password.get_secret_value() if self.password else None,
+            "passfile": self.passfile,
+            "sslmode": self.sslmode,
+            "sslrootcert": self.sslrootcert,
+            "sslcert": self.sslcert,
+            "sslkey": self.sslkey,
+        }
+        return {key: str(value) for key, value in given.items() if value is not None}
+
+    def reference_text(self) -> str:
+        """`host[:port]/database` as typed: no user, no secret; what libpq's environment decides is left out."""
+        parts = urlsplit(self.url.get_secret_value() if self.url else "")
+        place = parts.netloc.rpartition("@")[2]
+        host = self.host or place.partition(":")[0]
+        port = str(self.port) if self.port else place.partition(":")[2]
+        database = self.database or unquote(parts.path.strip("/"))
+        return f"{host or 'localhost'}{':' + port if port else ''}/{database}".rstrip("/")

@@ -1,0 +1,171 @@
+"""One session on the server: statements from parts, COPY both ways, and a COMMIT that is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+from psycopg import pq
+from wherry import SQL, Connection, DestinationError, Identifier, Literal, Part, Quoting, UsageError, Writer
+
+from wherry_destination_postgres.config import PostgresConfig
+from wherry_destination_postgres.errors import refused, translated
+from wherry_destination_postgres.load import CopyWriter
+from wherry_destination_postgres.query import answer
+
+QUOTING = Quoting()
+
+
+def connect(config: PostgresConfig, name: str) -> PostgresConnection:
+    """A session under an application name, in UTC, that the server ends when this process is gone or stands still."""
+    options: dict[str, Any] = {
+        "application_name": name, "client_encoding": "UTF8", "connect_timeout": str(config.connect_timeout),
+        "keepalives": "1", "keepalives_idle": str(max(1, config.lease // 3)), "keepalives_interval": "5",
+        "keepalives_count": "3", "tcp_user_timeout": str(config.lease * 1000),
+    }  # fmt: skip
+    url = config.url.get_secret_value() if config.url else ""
+    try:
+        session: psycopg.Connection[Any] = psycopg.connect(
+            url, autocommit=True, prepare_threshold=None, **(options | config.options())
+        )
+    except psycopg.ProgrammingError:  # its text may quote a part of the password
+        raise UsageError(
+            "the URL cannot be read as postgresql://user@host:port/database", key="url",
+            next="percent-encode special characters in user and password, and check the parameters after the ?",
+        ) from None  # fmt: skip
+    except psycopg.Error as error:
+        raise refused(error, config.reference_text()) from None
+    connection = PostgresConnection(session, config, name)
+    connection.run(_settings(config))
+    return connection
+
+
+def _settings(config: PostgresConfig) -> Part:
+    values = {
+        "timezone": "UTC", "datestyle": "ISO", "intervalstyle": "postgres", "extra_float_digits": "1",
+        "standard_conforming_strings": "on", "default_transaction_isolation": "read committed",
+        "lock_timeout": str(round(config.lock_timeout * 1000)), "statement_timeout": "0",
+        "idle_in_transaction_session_timeout": str(config.lease * 1000),
+        "client_connection_check_interval": "1000", "tcp_keepalives_idle": str(max(1, config.lease // 3)),
+        "tcp_user_timeout": str(config.lease * 1000),
+    }  # fmt: skip
+    durable = SQL(  # a commit that was reported has to be on disk
+        "set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on' "
+        "else current_setting('synchronous_commit') end, false)"
+    )
+    one = SQL("set_config({name}, {value}, false)")
+    calls = [one.format(name=Literal(name), value=Literal(value)) for name, value in values.items()]
+    return SQL("select {calls}").format(calls=[*calls, durable])
+
+
+class PostgresConnection(Connection):
+    """A psycopg session. At most one COPY is under way; whatever else comes ends it first."""
+
+    def __init__(self, session: psycopg.Connection[Any], config: PostgresConfig, name: str) -> None:
+        self.session = session
+        self.name = name
+        self.copying: CopyWriter | None = None
+        self._config = config
+        self._place = config.reference_text()
+
+    @property
+    def pid(self) -> int:
+        """The server process of this session."""
+        return self.session.info.backend_pid
+
+    def run(self, statement: Part) -> int:
+        with self.cursor(statement) as cursor:
+            return max(cursor.rowcount, 0)
+
+    def rows(self, statement: Part) -> list[tuple[Any, ...]]:
+        with self.cursor(statement) as cursor:
+            return cursor.fetchall()
+
+    def reader(self, statement: Part) -> pa.RecordBatchReader | None:
+        return answer(self, statement)
+
+    @contextmanager
+    def cursor(self, statement: Part) -> Iterator[psycopg.Cursor[Any]]:
+        """The statement's cursor, after it ran."""
+        self.settle()
+        with self.translating(statement), self.session.cursor() as cursor:
+            cursor.execute(text(statement))
+            yield cursor
+
+    @contextmanager
+    def translating(self, statement: Part) -> Iterator[None]:
+        """Errors of the server leave as ours; one about a lock names who held it."""
+        try:
+            yield
+        except psycopg.errors.LockNotAvailable as error:
+            raise translated(error, self._place, self._blocker(statement)) from None
+        except psycopg.Error as error:
+            raise translated(error, self._place) from None
+
+    def settle(self) -> None:
+        """End a COPY that is under way, its rows taken."""
+        if self.copying is not None:
+            self.copying.settle()
+
+    def begin(self) -> None:
+        self.run(SQL("begin"))
+
+    def commit(self) -> None:
+        """COMMIT; the server answers that of an aborted transaction with ROLLBACK, and with no error."""
+        with self.cursor(SQL("commit")) as cursor:
+            status = cursor.statusmessage
+        if status != "COMMIT":
+            raise DestinationError(f"{self._place}: nothing was committed (the server said {status})")
+
+    def rollback(self) -> None:
+        if self.copying is not None:
+            self.copying.drop()
+        if self.session.info.transaction_status not in (pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN):
+            with suppress(psycopg.Error):
+                self.session.execute("rollback")
+
+    def close(self) -> None:
+        with suppress(psycopg.Error):
+            if self.copying is not None:
+                self.copying.drop()
+        with suppress(psycopg.Error):
+            self.session.close()
+
+    def writer(self, table: Identifier, schema: pa.Schema) -> Writer:
+        return CopyWriter(self, table, schema)
+
+    def _blocker(self, statement: Part) -> str:
+        """Who holds a lock on what the statement names; asked in a session of its own, as ours may be aborted."""
+        tables = [Literal(table.render(QUOTING)) for table in _tables(statement)]
+        query = _HOLDERS.format(tables=tables or [Literal(None)], me=Literal(self.pid))
+        try:
+            with psycopg.connect(self.session.info.dsn, password=self.session.info.password, autocommit=True) as other:
+                found = other.execute(text(query)).fetchone()
+        except psycopg.Error:
+            return ""
+        return f" held by pid {found[0]} (user {found[1]}, application {found[2]!r})" if found else ""
+
+
+_HOLDERS = SQL("""
+    select a.pid, a.usename, a.application_name
+      from pg_locks as l join pg_stat_activity as a on a.pid = l.pid
+     where l.granted and l.pid <> {me}
+       and (l.locktype = 'advisory'
+            or l.relation in (select to_regclass(t) from unnest(array[{tables}]::text[]) as t))
+     order by l.locktype = 'advisory', l.mode = 'AccessExclusiveLock' desc, l.mode = 'AccessShareLock', a.xact_start
+     limit 1""")
+
+
+def text(statement: Part) -> bytes:
+    """What goes over the wire."""
+    return statement.render(QUOTING).encode()
+
+
+def _tables(statement: Part) -> Iterator[Identifier]:
+    if isinstance(statement, Identifier) and len(statement.names) == 2:
+        yield statement
+    for part in getattr(statement, "parts", ()):
+        yield from _tables(part)

@@ -1,0 +1,164 @@
+"""What PostgreSQL does in its own way: locks, leases, upserts, widening."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+from wherry import KIND, SQL, Connection, Dialect, Identifier, Lease, LeaseError, Literal, Part
+
+from wherry_destination_postgres import ddl, types
+from wherry_destination_postgres.config import PostgresConfig
+from wherry_destination_postgres.connection import PostgresConnection, connect
+
+_LOCK = 0x77686572
+"""First half of our advisory locks."""
+
+_UPSERT = SQL("""
+    with done as (
+        insert into {table} as t ({into}) select {values} from {source} as s where {where}
+        on conflict ({keys}) do {action} returning t.xmax = 0 as fresh
+    ) select count(*) filter (where fresh), count(*) filter (where not fresh) from done""")
+
+_SESSIONS = SQL(
+    "select pid, coalesce(state, 'active') from pg_stat_activity "
+    "where application_name = {name} and pid <> pg_backend_pid()"
+)
+_STARTED = SQL("select (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint")
+_NOTICED = 1.5
+"""Seconds after which the server has ended the busy sessions of a client that is gone."""
+
+
+class PostgresDialect(Dialect):
+    """One database. All sessions of one opening bear the same application name, which is how a successor finds them."""
+
+    fold = False
+    limit = 63
+
+    def __init__(self, config: PostgresConfig) -> None:
+        self.config = config
+        self.address = config.reference_text()
+        self.lease = config.lease
+        self.name = f"wherry {secrets.token_hex(6)}"
+
+    def connect(self) -> PostgresConnection:
+        return connect(self.config, self.name)
+
+    def close(self) -> None:
+        """Nothing is shared."""
+
+    @contextmanager
+    def setup(self, connection: Connection, namespace: str) -> Iterator[None]:
+        """Serialised over all processes by an advisory lock that ends with the transaction."""
+        number = zlib.crc32(namespace.encode()) - 2**31
+        with super().setup(connection, namespace):
+            lock = SQL("select pg_advisory_xact_lock({space}, {number})")
+            connection.rows(lock.format(space=Literal(_LOCK), number=Literal(number)))
+            yield
+
+    # --- leases
+
+    def holder(self, connection: Connection) -> str:
+        return f"{self.name}/{connection.rows(_STARTED)[0][0]}"
+
+    def lives(self, connection: Connection, mark: str) -> bool | None:
+        """Gone when no session bears its name; else, or when the server was started anew since, its heartbeat tells.
+
+        A session that is idle has its client; a busy one learns a moment later that it was killed.
+        """
+        name, _, started = mark.partition("/")
+        sessions, deadline = _SESSIONS.format(name=Literal(name)), time.monotonic() + _NOTICED
+        while rows := connection.rows(sessions):
+            if time.monotonic() > deadline or any(state == "idle" for _, state in rows):
+                return None
+            time.sleep(0.05)
+        return False if connection.rows(_STARTED)[0][0] == int(started or 0) else None
+
+    def evict(self, connection: Connection, lease: Lease, mark: str) -> None:
+        """End every session of the former run; a stopped one may hold a lock, or a COMMIT half sent."""
+        sessions = _SESSIONS.format(name=Literal(mark.partition("/")[0]))
+        deadline = time.monotonic() + self.config.lock_timeout
+        while rows := connection.rows(sessions):
+            for pid, _ in rows:
+                connection.rows(SQL("select pg_terminate_backend({pid})").format(pid=Literal(pid)))
+            if time.monotonic() > deadline:
+                raise LeaseError(
+                    f"pipeline {lease.pipeline}: session {rows[0][0]} of the former run ({lease.holder}) does not end",
+                    next="end it on the server, as its owner or a superuser, then run again",
+                )
+            time.sleep(0.05)
+
+    # --- types and tables
+
+    def column_type(self, field: pa.Field) -> Part:
+        return types.column_type(field)
+
+    def columns(self, connection: Connection, table: Identifier) -> pa.Schema | None:
+        return ddl.columns(_ours(connection), table)
+
+    def tables(self, connection: Connection, namespace: str) -> set[str]:
+        return ddl.tables(_ours(connection), namespace)
+
+    def create_namespace(self, connection: Connection, namespace: str) -> None:
+        """Ask for the right to create schemas only when there is one to create."""
+        if not self.namespace_exists(connection, namespace):
+            connection.run(SQL("create schema {name}").format(name=Identifier(namespace)))
+
+    def namespace_exists(self, connection: Connection, namespace: str) -> bool:
+        query = SQL("select 1 from pg_namespace where nspname = {name}").format(name=Literal(namespace))
+        return bool(connection.rows(query))
+
+    def widen(self, connection: Connection, table: Identifier, field: pa.Field) -> None:
+        ddl.widen(_ours(connection), table, field)
+
+    # --- statements that differ
+
+    def now(self) -> Part:
+        return SQL("(extract(epoch from clock_timestamp()) * 1000000)::bigint")
+
+    def moment(self, micros: Part) -> Part:
+        """In days and microseconds: one interval of microseconds alone goes through a float."""
+        return SQL(
+            "(timestamptz 'epoch' + ({m} / 86400000000) * interval '1 day' + ({m} % 86400000000) * "
+            "interval '1 microsecond')"
+        ).format(m=micros)
+
+    def micros(self, moment: Part) -> Part:
+        return SQL("(extract(epoch from {m}) * 1000000)::bigint").format(m=moment)
+
+    def same(self, field: pa.Field, left: Part, right: Part) -> Part:
+        """json has no equality: its text is compared."""
+        template = "{left} is not distinct from {right}"
+        if (field.metadata or {}).get(KIND) == b"json":
+            template = "{left}::text is not distinct from {right}::text"
+        return SQL(template).format(left=left, right=right)
+
+    def upsert(
+        self, connection: Connection, table: Identifier, source: Identifier, keys: Sequence[str],
+        columns: Sequence[str], where: Part, load_id: Part | None
+    ) -> tuple[int, int]:  # fmt: skip
+        """INSERT … ON CONFLICT over the unique index that a merged table gets at its first upsert."""
+        if not ddl.unique(_ours(connection), table, keys):
+            return super().upsert(connection, table, source, keys, columns, where, load_id)
+        into: list[Part] = [Identifier(column) for column in columns]
+        values: list[Part] = [Identifier("s", column) for column in columns]
+        if load_id is not None:
+            into.append(Identifier("_wherry_load_id"))
+            values.append(load_id)
+        sets = [SQL("{c} = excluded.{c}").format(c=c) for c in into if c not in list(map(Identifier, keys))]
+        action = SQL("update set {sets}").format(sets=sets) if sets else SQL("nothing")
+        statement = _UPSERT.format(
+            table=table, into=into, values=values, source=source, where=where, action=action,
+            keys=[Identifier(key) for key in keys],
+        )  # fmt: skip
+        rows = connection.rows(statement)
+        return int(rows[0][0]), int(rows[0][1])
+
+
+def _ours(connection: Connection) -> PostgresConnection:
+    assert isinstance(connection, PostgresConnection)
+    return connection

@@ -1,0 +1,100 @@
+"""Every error of the server or the driver becomes a `WherryError` here. No message carries a password or a row."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+from wherry import AuthError, DataError, DestinationError, SchemaError, TransientError, UsageError, WherryError
+
+_REFUSED: tuple[tuple[str, type[WherryError], str, str], ...] = (
+    ("password authentication failed", AuthError, "password", "correct the password"),
+    ("no password supplied", AuthError, "password", "give a password: in the environment, or in ~/.pgpass"),
+    ("authentication failed", AuthError, "user", "check the user and how the server lets it in (pg_hba.conf)"),
+    ("no pg_hba.conf entry", AuthError, "host", "let this host and user in (pg_hba.conf), or use sslmode"),
+    ("is not permitted to log in", AuthError, "user", "grant the role LOGIN, or use another user"),
+    ("certificate", UsageError, "sslmode", "check sslmode, sslrootcert, sslcert and sslkey"),
+    ("SSL", UsageError, "sslmode", "check sslmode, sslrootcert, sslcert and sslkey"),
+    ("invalid connection option", UsageError, "url", "remove the parameter from the URL"),
+    ("permission denied for database", AuthError, "user", "grant CONNECT on the database to this user"),
+)
+
+
+def refused(error: psycopg.Error, place: str) -> WherryError:
+    """Why no connection came about. The server's text is English: it answers before it knows the client's language."""
+    text = str(error)
+    last = re.sub(r"\s+", " ", text.strip().splitlines()[-1] if text.strip() else "")
+    reason = re.sub(r"^.*?(FATAL|failed|error): +", "", last)
+    if match := re.search(r'database "(.*)" does not exist', text):
+        return UsageError(
+            f"{place}: there is no database {match[1]!r}", key="database", next=f"create it: createdb {match[1]}"
+        )
+    if match := re.search(r'role "(.*)" does not exist', text):
+        return AuthError(f"{place}: there is no user {match[1]!r}", key="user", next="check the user's name")
+    for pattern, kind, key, next in _REFUSED:
+        if pattern in text:
+            return kind(f"{place}: {_known(text, pattern)}", key=key, next=next)
+    return TransientError(
+        f"{place} cannot be reached: {reason}", key="host", next="check host, port, and that the server runs"
+    )
+
+
+def _known(text: str, pattern: str) -> str:
+    return re.sub(
+        r"\s+", " ", next(line for line in text.splitlines() if pattern in line).rpartition("FATAL:")[2]
+    ).strip()
+
+
+def translated(error: psycopg.Error, place: str, blocker: str = "") -> WherryError:
+    """What a statement's error means. blocker: who held the lock that was waited for."""
+    state, diag = error.sqlstate or "", error.diag
+    if (
+        not state
+        or state[:2] in ("08", "40")
+        or state in ("57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300")
+    ):
+        return TransientError(f"{place}: {_first(error)}", next="run it again: what was committed stands")
+    if state[:2] in ("22", "23"):
+        return _data(error, place)
+    if state == "55P03":
+        return DestinationError(
+            f"{place}: waited too long for a lock{blocker}", key="lock_timeout", next="end that session, then run again"
+        )
+    if state == "42501":
+        return DestinationError(
+            f"{place}: {_first(error)}", next="grant the right to this user, or use another --schema"
+        )
+    if state == "53100":
+        return DestinationError(f"{place}: the server's disk is full", next="make room on the server, then run again")
+    if state == "25006":
+        return DestinationError(f"{place} is read-only (a standby?)", key="host", next="write to the primary server")
+    if state[:2] == "28":
+        return AuthError(f"{place}: {_first(error)}", key="user", next="check user and password")
+    if state == "2BP01":
+        return SchemaError(
+            f"{place}: {_first(error)} ({(diag.message_detail or '').strip()})", next="drop what depends on it"
+        )
+    return DestinationError(f"{place}: {_first(error)} (SQLSTATE {state})", next="see the server's log")
+
+
+def _first(error: psycopg.Error) -> str:
+    text = error.diag.message_primary or str(error)
+    return re.sub(r"\s+", " ", text.strip().splitlines()[0]) if text.strip() else type(error).__name__
+
+
+def _data(error: psycopg.Error, place: str) -> WherryError:
+    """A value that the server refused: which column and row of the transfer, never the value."""
+    context = error.diag.context or ""
+    line = re.search(r"^COPY .*?, line (\d+)", context)
+    column = re.search(r"^COPY .*?, line \d+, column ([^:]+):", context)
+    name, row = (column[1] if column else error.diag.column_name), (int(line[1]) - 1 if line else None)
+    reason = type(error).__name__
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", reason).lower()
+    where = f"column {name}, " if name else ""
+    constraint = f", constraint {error.diag.constraint_name}" if error.diag.constraint_name else ""
+    return DataError(
+        f"{place}: {where}a value was refused: {words}{constraint} (SQLSTATE {error.sqlstate})",
+        column=name,
+        row=row,
+        next="keep the column as text, or correct the value in the source",
+    )
