@@ -14,6 +14,7 @@ from wherry.cli.report import report
 
 COMPLETE = "_WHERRY_COMPLETE"
 COMMANDS = {
+    "sync": ("wherry.cli.sync:sync", "Move data from SOURCE to DEST."),
     "plugins": ("wherry.cli.plugins:plugins", "Installed sources, destinations and hooks."),
     "completion": ("wherry.cli.completion:completion", "Print a shell's completion script."),
 }

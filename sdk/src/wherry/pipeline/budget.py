@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import threading
-
-from wherry.errors import UsageError
-
-_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*$", re.I)
 
 
 class Budget:
@@ -44,21 +39,3 @@ class Budget:
     def _fits(self, lane: object, size: int) -> bool:
         held = self._held.get(lane, 0)
         return held == 0 or self._free >= size or held + size <= self.share
-
-
-def parse_size(text: str) -> int:
-    """Bytes from "256MB", "1GiB", "64k" (powers of 1024 throughout)."""
-    match = _SIZE.match(text)
-    if not match:
-        raise UsageError(f"memory: {text!r} is not a size", next="write it like 256MB or 1GB")
-    number, unit, _ = match.groups()
-    return int(float(number) * 1024 ** " kmgt".index(unit.lower() or " "))
-
-
-def show_size(size: float) -> str:
-    """Bytes for people: "612 MB"."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit in ("bytes", "kB", "MB") else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

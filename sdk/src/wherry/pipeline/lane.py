@@ -7,8 +7,6 @@ split; rows, bytes and seconds since the last commit choose which bookmark.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +14,13 @@ from wherry.contracts.destination import Load
 from wherry.contracts.loading import Counts, Entry, Receipt
 from wherry.contracts.source import Source
 from wherry.contracts.values import Bookmark, JsonValue, Mark, Selection, Split
-from wherry.errors import StreamError, TransientError
+from wherry.errors import StreamError
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.boundary import Boundary
 from wherry.pipeline.conform import Conformer, with_position
 from wherry.pipeline.reader import End, Reader, Rows
 from wherry.pipeline.rejects import REJECTED, Rejects
+from wherry.pipeline.sides import at_destination
 
 if TYPE_CHECKING:
     from wherry.pipeline.work import Work
@@ -53,21 +52,13 @@ class _Lane:
     prepared: int = -1
     counts: Counts = field(default_factory=Counts)
     total: int = 0
+    handed: int = 0
+    """Rows that the open load holds."""
 
     @property
     def name(self) -> str:
         """What the destination calls the stream: a sample is not the stream itself."""
         return self.conformer.target.stream
-
-
-@contextmanager
-def _destination() -> Iterator[None]:
-    """Marks errors that come from the destination, so that giving up says which side failed."""
-    try:
-        yield
-    except TransientError as error:
-        error.side = "destination"  # type: ignore[attr-defined]
-        raise
 
 
 class Lane:
@@ -113,6 +104,7 @@ class Lane:
         finally:
             if self._load is not None:
                 self._load.abort()
+                self._report_abort()
             reader.close()
 
     def _end(self, end: End, reader: Reader) -> bool:
@@ -149,14 +141,14 @@ class Lane:
             self._announced(mark)
         for path in mark.truncate:
             lane = self._stream(path)
-            with _destination():
+            with at_destination():
                 self._prepare(path, lane).truncate(lane.name)
             lane.counts = replace(lane.counts, read=0, boundary=0, mapped=0, rejected=0)
             self._changed, self._at_bookmark = True, False
         for path, parts in mark.parts.items():
             lane = self._stream(path)
             self._parts[lane.name] = (*self._parts.get(lane.name, ()), *parts)
-            with _destination():
+            with at_destination():
                 self._prepare(path, lane)
             self._changed, self._at_bookmark = True, False
         self._complete |= set(mark.complete)
@@ -222,7 +214,7 @@ class Lane:
         )
         self.work.rejected += rejects.count
         if conformed.num_rows or rejects.count:
-            with _destination():
+            with at_destination():
                 self._write(item.stream, lane, conformed, rejects)
 
     def _write(self, path: str, lane: _Lane, rows: Any, rejects: Rejects) -> None:
@@ -243,6 +235,7 @@ class Lane:
         self._changed, self._at_bookmark = True, False
         self._rows += rows.num_rows
         self._bytes += rows.nbytes
+        lane.handed += rows.num_rows
         self.work.context.events.batch_loaded(stream=path, rows=rows.num_rows, bytes=rows.nbytes)
 
     def _open_load(self) -> Load:
@@ -266,6 +259,12 @@ class Lane:
                 stream=path, table=lane.conformer.target.table, added=change.added, widened=change.widened
             )
 
+    def _report_abort(self) -> None:
+        for path, lane in self._streams.items():
+            if lane.handed:
+                self.work.context.events.load_aborted(stream=path, rows=lane.handed)
+                lane.handed = 0
+
     def _seal(self) -> JsonValue:
         boundaries = {
             path: lane.boundary.to_json() for path, lane in self._streams.items() if lane.boundary is not None
@@ -273,7 +272,7 @@ class Lane:
         return self.work.seal(self._bookmark, boundaries)
 
     def _commit(self, reader: Reader, *, done: bool) -> None:
-        with _destination():
+        with at_destination():
             load = self._open_load()
             if done:  # announced columns without a value, and streams without a row, still get their table
                 for path, lane in self._streams.items():
@@ -310,7 +309,7 @@ class Lane:
         self._sealed = entry.bookmark
         self.work.committed(self.split, entry, receipt)
         for lane in self._streams.values():
-            lane.counts = Counts()
+            lane.counts, lane.handed = Counts(), 0
         self._parts = {}
         self._rows = self._bytes = self._begun = 0
         self._since = time.monotonic()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import backoff
@@ -26,6 +27,7 @@ from wherry.errors import (
     WherryError,
 )
 from wherry.pipeline.lane import Lane
+from wherry.pipeline.sides import at_destination, is_destinations
 from wherry.pipeline.work import Context, Work
 
 log = logging.getLogger("wherry")
@@ -69,7 +71,7 @@ class Lanes:
                 for split in splits:
                     source = self._one(work, split, source)
                 if not splits:  # all splits were done by an earlier run
-                    self._guard(work, work.publish)
+                    self._guard(work, lambda work=work: self._publish(work))
                     self._finish(work)
         finally:
             _close(source)
@@ -87,7 +89,7 @@ class Lanes:
         last = work.split_done()
         if last:
             if done and id(work) not in self._failed:
-                self._guard(work, work.publish)
+                self._guard(work, lambda: self._publish(work))
             self._finish(work, stopped=not done)
         return holder.source
 
@@ -104,27 +106,47 @@ class Lanes:
                 self._context.stop.set()
             return False
 
-    def _persist(self, work: Work, split: Split, holder: _Holder) -> bool:
-        """Run the split, again and again while errors are transient and the patience lasts."""
+    def _publish(self, work: Work) -> None:
+        """Publish, again and again while errors are transient: it first reads whether it already happened."""
+        waits, began = self._waits(), time.monotonic()
+        for attempt in itertools.count(1):
+            try:
+                with at_destination():
+                    work.publish()
+                return
+            except TransientError as error:
+                if not self._wait(error, waits, attempt, began):
+                    raise Stopped from error
+
+    def _waits(self) -> Iterator[float]:
         waits = backoff.expo(factor=0.2, max_value=self._patience.longest_wait)
         next(waits)
-        attempts, began, done = 0, time.monotonic(), False
+        return waits
+
+    def _wait(self, error: TransientError, waits: Iterator[float], attempts: int, began: float) -> bool:
+        """Wait before trying again; False when the run was stopped meanwhile. Raises when the patience is over."""
+        wait = max(error.retry_after or 0, backoff.full_jitter(next(waits)))
+        if attempts >= self._patience.attempts or time.monotonic() + wait - began > self._patience.seconds:
+            raise _gave_up(error, attempts) from error
+        self._context.events.message(level="warning", text=f"{error.message}; trying again in {wait:.1f} s")
+        return not self._context.stop.wait(wait)
+
+    def _persist(self, work: Work, split: Split, holder: _Holder) -> bool:
+        """Run the split, again and again while errors are transient and the patience lasts."""
+        waits, attempts, began, done = self._waits(), 0, time.monotonic(), False
         while True:
             try:
                 if attempts:
                     before = split.bookmark
-                    split, done = work.resume(split)
+                    with at_destination():
+                        split, done = work.resume(split)
                     if split.bookmark != before:
                         attempts, began = 1, time.monotonic()
                 return done or Lane(work, split, work.envelope(split), holder.get()).run()
             except TransientError as error:
                 holder.drop()
                 attempts += 1
-                wait = max(error.retry_after or 0, backoff.full_jitter(next(waits)))
-                if attempts >= self._patience.attempts or time.monotonic() + wait - began > self._patience.seconds:
-                    raise _gave_up(error, attempts) from error
-                self._context.events.message(level="warning", text=f"{error.message}; trying again in {wait:.1f} s")
-                if self._context.stop.wait(wait):
+                if not self._wait(error, waits, attempts, began):
                     return False
 
     def _finish(self, work: Work, stopped: bool = False) -> None:
@@ -141,8 +163,9 @@ class Lanes:
                 word = "committed" if work.generation is not None else "unchanged"
             outcome.finish(word, error)
             self._context.events.stream_finished(
-                stream=outcome.stream, table=outcome.table, outcome=word, counts=outcome.counts, seconds=outcome.seconds
-            )
+                stream=outcome.stream, table=outcome.table, outcome=word, counts=outcome.counts,
+                seconds=outcome.seconds, error=None if error is None else error.to_json(),
+            )  # fmt: skip
 
 
 class _Holder:
@@ -185,7 +208,7 @@ def _units(work: Work) -> list[tuple[Work, list[Split]]]:
 
 
 def _gave_up(error: TransientError, attempts: int) -> WherryError:
-    kind = DestinationError if getattr(error, "side", "source") == "destination" else SourceError
+    kind = DestinationError if is_destinations(error) else SourceError
     return kind(f"{error.message} (tried {attempts} times)", key=error.key, next=error.next or "run it again later")
 
 
