@@ -1,0 +1,158 @@
+"""One run from the command line: connectors, observers and signals around `pipeline.run.sync`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wherry.cli.app import App
+from wherry.cli.connect import End
+from wherry.errors import WherryError
+
+if TYPE_CHECKING:
+    from wherry.host.hooks import Events, Observer
+    from wherry.pipeline.outcome import Outcome
+    from wherry.pipeline.run import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What to run, and how to speak of it. typed: SOURCE and DEST as the user gave them, for the next command."""
+
+    source: End
+    destination: End
+    settings: Settings
+    typed: tuple[str, str]
+    as_json: bool = False
+    quiet: bool = False
+
+
+def execute(app: App, job: Job) -> int:
+    """Run the job; the exit code. Errors of the whole run are raised, those of streams are shown."""
+    from wherry.host.hooks import Events
+    from wherry.pipeline.run import name_run
+
+    began = time.monotonic()
+    destination = job.destination.new()
+    names = name_run(job.source.new(), job.source.connector, destination, job.settings)
+    stop = Stop()
+    observers, refused = _observers(app, job)
+    events = Events(observers)
+    for problem in refused:
+        events.message(level="warning", text=f"hook not used: {problem.message}")
+    for note in (*job.source.configured.notes, *job.destination.configured.notes):
+        events.message(level="warning", text=note)
+    outcome: Outcome | None = None
+    error: WherryError | None = None
+    try:
+        with stop.signals(events):
+            outcome = _sync(job, destination, names, events, stop)
+    except WherryError as raised:
+        error = raised
+    finally:
+        _finished(events, outcome, error, began)
+        events.close()
+    return _tell(app, job, outcome, error)
+
+
+def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop) -> Outcome:
+    from wherry.pipeline.run import sync
+    from wherry.pipeline.sides import is_destinations
+
+    labels = {"source": job.source.label(), "destination": job.destination.label()}
+    try:
+        outcome = sync(
+            job.source.new, destination, names=names, settings=job.settings, events=events, stop=stop.event,
+            labels=labels,
+        )  # fmt: skip
+    except WherryError as error:
+        raise (job.destination if is_destinations(error) else job.source).explain(error) from error.__cause__
+    outcome.signal = stop.number
+    for stream in outcome.failed:
+        if stream.error is not None:
+            end = job.destination if is_destinations(stream.error) else job.source
+            stream.error = end.configured.explain(stream.error)
+    return outcome
+
+
+def _observers(app: App, job: Job) -> tuple[list[Observer], list[Any]]:
+    from wherry.cli.run_log import RunLog, state_folder
+    from wherry.host.hooks import load_observers, observer
+
+    found: list[Observer] = []
+    if job.as_json:
+        from wherry.cli.json_events import JsonWriter
+
+        found.append(observer(JsonWriter(sys.stdout, app.redactor), "json writer", builtin=True))
+    elif not job.quiet:
+        from wherry.cli.view import Progress
+
+        found.append(observer(Progress.on(sys.stderr, app.redactor), "progress view", builtin=True))
+    found.append(observer(RunLog(state_folder(), app.redactor), "run log", builtin=True))
+    strangers, refused = load_observers(app.registry)
+    return [*found, *strangers], refused
+
+
+def _finished(events: Events, outcome: Outcome | None, error: WherryError | None, began: float) -> None:
+    if outcome is None:
+        code = error.exit_code if error is not None else 1
+        events.run_finished(run=None, outcome="failed", exit_code=code, seconds=time.monotonic() - began, totals={})
+        return
+    events.run_finished(
+        run=outcome.run, outcome=outcome.word, exit_code=outcome.exit_code, seconds=outcome.seconds,
+        totals=outcome.totals(),
+    )  # fmt: skip
+
+
+def _tell(app: App, job: Job, outcome: Outcome | None, error: WherryError | None) -> int:
+    """The last words: a summary on stdout, failures on stderr; the exit code."""
+    from wherry.cli import summary
+
+    if error is not None:
+        raise error
+    assert outcome is not None
+    if not job.as_json and not job.quiet:
+        for line in summary.lines(outcome, job):
+            click.echo(app.redactor.redact(line))
+    for line in summary.failures(outcome, job):
+        click.echo(app.redactor.redact(line), err=True)
+    return outcome.exit_code
+
+
+class Stop:
+    """Two-step stopping: the first signal ends the run at the next bookmark, the second ends it at once."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.number: int | None = None
+
+    @contextlib.contextmanager
+    def signals(self, events: Events) -> Iterator[None]:
+        """Handle SIGINT and SIGTERM while the body runs."""
+
+        def handle(number: int, _: object) -> None:
+            if self.event.is_set() and self.number is not None:
+                os._exit(128 + number)
+            self.number = number
+            self.event.set()
+            threading.Thread(target=self._say, args=(events,), daemon=True).start()
+
+        known = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in known.items():
+                signal.signal(number, handler)
+
+    @staticmethod
+    def _say(events: Events) -> None:
+        events.message(level="warning", text="stopping at the last bookmark; once more stops at once")

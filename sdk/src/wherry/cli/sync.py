@@ -1,0 +1,35 @@
+"""`wherry sync SOURCE DEST`."""
+
+from __future__ import annotations
+
+import click
+
+from wherry.cli.app import App
+from wherry.cli.options import Asked, plan_only_option, quiet_option, run_options, workspace
+
+
+@click.command()
+@run_options(plan_only_option, quiet_option)
+def sync(app: App, asked: Asked) -> None:
+    """Move data from SOURCE to DEST.
+
+    SOURCE and DEST are names from wherry.yaml, URIs, connector:rest, paths, or the name of an installed connector.
+    A second run moves only what changed, where the source tells.
+    """
+    if asked.plan_only:
+        from wherry.cli.plan import show_plan
+
+        show_plan(app, asked)
+        return
+    from wherry.cli.execute import Job, execute
+
+    here = workspace(app)
+    job = Job(
+        source=here.source(asked.source, asked.sets),
+        destination=here.destination(asked.destination, asked.dest_sets),
+        settings=asked.settings,
+        typed=(asked.source, asked.destination),
+        as_json=asked.as_json,
+        quiet=asked.quiet,
+    )
+    raise click.exceptions.Exit(execute(app, job))
