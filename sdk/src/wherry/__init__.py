@@ -53,11 +53,15 @@ if TYPE_CHECKING:
     from wherry.errors import UsageError as UsageError
     from wherry.errors import WherryError as WherryError
     from wherry.hookspecs import hookimpl as hookimpl
+    from wherry.sql.compose import SQL as SQL
     from wherry.sql.compose import Identifier as Identifier
     from wherry.sql.compose import Literal as Literal
     from wherry.sql.compose import Part as Part
     from wherry.sql.compose import Quoting as Quoting
-    from wherry.sql.compose import SQL as SQL
+    from wherry.sql.destination import SqlDestination as SqlDestination
+    from wherry.sql.dialect import Connection as Connection
+    from wherry.sql.dialect import Dialect as Dialect
+    from wherry.sql.dialect import Writer as Writer
 
 _HOME = {
     "wherry.contracts.config": "ConnectorConfig Secret public",
@@ -69,7 +73,9 @@ _HOME = {
     "wherry.errors": "AuthError DataError DestinationError LeaseError PolicyError ResourceError SchemaError "
     "SourceError StateError Stopped StreamError TransientError UsageError WherryError",
     "wherry.hookspecs": "hookimpl",
-    "wherry.sql.compose": "Identifier Literal Part Quoting SQL",
+    "wherry.sql.compose": "SQL Identifier Literal Part Quoting",
+    "wherry.sql.destination": "SqlDestination",
+    "wherry.sql.dialect": "Connection Dialect Writer",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605

@@ -1,1 +1,1 @@
-
+"""The DuckDB destination: tables in a DuckDB database file."""

@@ -1,0 +1,127 @@
+"""What DuckDB does in its own way: its catalog, its clock, changing a column under indexes and views."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from wherry import KIND, SQL, Connection, Dialect, Identifier, Literal, Part, SchemaError, WherryError
+
+from wherry_destination_duckdb import types
+from wherry_destination_duckdb.file import Database
+from wherry_destination_duckdb.load import DuckDBConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class DuckDBDialect(Dialect):
+    """One opened file. Loads in other threads have cursors of their own."""
+
+    keys = False  # an index makes loading slower, and the file lock already makes this process the only writer
+    file_lock = True
+
+    def __init__(self, database: Database, flush: int) -> None:
+        self._database = database
+        self._flush = flush
+        self.address = database.path or str(id(database))
+
+    def connect(self) -> DuckDBConnection:
+        return DuckDBConnection(self._database.cursor(), self.quoting, self._flush)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def column_type(self, field: pa.Field) -> Part:
+        return types.column_type(field)
+
+    def columns(self, connection: Connection, table: Identifier) -> pa.Schema | None:
+        where: list[Part] = [SQL("table_name = {name}").format(name=Literal(table.names[-1]))]
+        if len(table.names) > 1:
+            where.append(SQL("schema_name = {name}").format(name=Literal(table.names[0])))
+            where.append(SQL("database_name = current_database()"))
+        found = connection.rows(
+            SQL("select column_name, data_type from duckdb_columns() where {where} order by column_index").format(
+                where=SQL(" and ").join(where)
+            )
+        )
+        if not found:
+            return None
+        kinds = {name: {KIND: type.lower().encode()} for name, type in found if type in ("JSON", "UUID")}
+        reader = connection.reader(SQL("select * from {table} limit 0").format(table=table))
+        assert reader is not None
+        schema = reader.schema
+        reader.read_all()
+        return pa.schema([pa.field(f.name, types.native(f.type), metadata=kinds.get(f.name)) for f in schema])
+
+    def tables(self, connection: Connection, namespace: str) -> set[str]:
+        statement = SQL(
+            "select table_name from duckdb_tables() where database_name = current_database() and schema_name = {name} "
+            "union all "
+            "select view_name from duckdb_views() where database_name = current_database() and schema_name = {name}"
+        )
+        return {name for (name,) in connection.rows(statement.format(name=Literal(namespace)))}
+
+    def create_namespace(self, connection: Connection, namespace: str) -> None:
+        if not self.namespace_exists(connection, namespace):
+            connection.run(SQL("create schema {name}").format(name=Identifier(namespace)))
+
+    def namespace_exists(self, connection: Connection, namespace: str) -> bool:
+        statement = SQL(
+            "select 1 from duckdb_schemas() where database_name = current_database() and schema_name = {name}"
+        )
+        return bool(connection.rows(statement.format(name=Literal(namespace))))
+
+    def widen(self, connection: Connection, table: Identifier, field: pa.Field) -> None:
+        indexes = self._indexes(connection, table)
+        try:
+            for name, _ in indexes:
+                connection.run(SQL("drop index {name}").format(name=Identifier(*table.names[:-1], name)))
+            super().widen(connection, table, field)
+            for _, create in indexes:
+                connection.run(SQL(create))
+        except WherryError as error:
+            raise SchemaError(
+                f"column {field.name} of table {table.names[-1]} cannot become {field.type}: {error.message}",
+                next="drop what depends on the column, or rebuild the table with --full-refresh",
+            ) from error
+
+    def _indexes(self, connection: Connection, table: Identifier) -> Sequence[tuple[str, str]]:
+        if len(table.names) < 2:
+            return ()
+        statement = SQL(
+            "select index_name, sql from duckdb_indexes() where database_name = current_database() "
+            "and schema_name = {schema} and table_name = {table} and sql is not null"
+        )
+        return connection.rows(statement.format(schema=Literal(table.names[0]), table=Literal(table.names[1])))
+
+    def swappable(self, connection: Connection, table: Identifier, rebuilt: Identifier) -> bool:
+        """No index, constraint, default or comment, and the very same columns; views find their tables by name."""
+        if self._shape(connection, table) != self._shape(connection, rebuilt):
+            return False
+        where = SQL("database_name = current_database() and schema_name = {schema} and table_name = {table}").format(
+            schema=Literal(table.names[0]), table=Literal(table.names[1])
+        )
+        marks = SQL(
+            "select (select count(*) from duckdb_indexes() where {where}), "
+            "(select count(*) from duckdb_constraints() where {where}), "
+            "(select count(*) from duckdb_columns() where {where} and (comment is not null or "
+            "column_default is not null)), (select count(*) from duckdb_tables() where {where} and comment is not null)"
+        )
+        return not any(connection.rows(marks.format(where=where))[0])
+
+    def _shape(self, connection: Connection, table: Identifier) -> list[tuple[object, ...]]:
+        statement = SQL(
+            "select column_name, data_type from duckdb_columns() where database_name = current_database() "
+            "and schema_name = {schema} and table_name = {table} order by column_index"
+        )
+        return connection.rows(statement.format(schema=Literal(table.names[0]), table=Literal(table.names[1])))
+
+    def now(self) -> Part:
+        return SQL("epoch_us(get_current_timestamp())")
+
+    def moment(self, micros: Part) -> Part:
+        return SQL("make_timestamptz({micros})").format(micros=micros)
+
+    def micros(self, moment: Part) -> Part:
+        return SQL("epoch_us({moment})").format(moment=moment)

@@ -1,0 +1,157 @@
+"""Opening a database file: created aside, one instance a process, its lock is the lease."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wherry import DestinationError, LeaseError, ResourceError, StateError, UsageError, WherryError
+
+if TYPE_CHECKING:
+    import duckdb
+
+_OPEN: dict[str, Database] = {}
+_LOCK = threading.Lock()
+_SETTINGS = {"preserve_insertion_order": False, "python_enable_replacements": False}
+
+
+@dataclass(slots=True)
+class Database:
+    """One opened file. users: sessions of this process that share it."""
+
+    instance: duckdb.DuckDBPyConnection
+    path: str
+    read_only: bool
+    users: int = 1
+    leases: set[tuple[str, str]] = field(default_factory=set)
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to the same database, in UTC."""
+        cursor = self.instance.cursor()
+        cursor.execute("set timezone = 'UTC'")
+        return cursor
+
+    def close(self) -> None:
+        """Let go; the last user closes the file."""
+        with _LOCK:
+            self.users -= 1
+            if not self.users:
+                _OPEN.pop(self.path, None)
+                self.instance.close()
+
+
+def open_file(file: Path, settings: dict[str, Any], *, read_only: bool = False, wait: float = 0) -> Database:
+    """Open the file, create it if need be; waits up to `wait` seconds while another process holds it.
+
+    read_only: a file that does not exist is an empty database in memory.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            with _LOCK:
+                return _open(file, settings, read_only)
+        except LeaseError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.2)
+
+
+def _open(file: Path, settings: dict[str, Any], read_only: bool) -> Database:
+    path = os.path.realpath(file)
+    known = _OPEN.get(path)
+    if known is not None and (read_only or not known.read_only):
+        known.users += 1
+        return known
+    if read_only and not os.path.exists(path):
+        return Database(_connect(":memory:", settings, False), "", True)
+    if not read_only:
+        _create(Path(path), settings)
+    database = Database(_connect(path, settings, read_only), path, read_only)
+    if known is None:
+        _OPEN[path] = database
+    return database
+
+
+def _create(path: Path, settings: dict[str, Any]) -> None:
+    """Make the file beside its place and put it there when it is whole.
+
+    A file that a killed process was still creating does not open again; an empty one never held a commit.
+    """
+    try:
+        if path.exists() and path.stat().st_size:
+            return
+        _sweep(path)
+        aside = path.with_name(f"{path.name}.new-{os.getpid()}")
+        _connect(str(aside), settings, False).close()
+        if path.exists():
+            path.unlink()
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            os.link(aside, path)
+        aside.unlink()
+    except OSError as error:
+        raise ResourceError(
+            f"cannot create {path}: {error.strerror or error}", key="path", next="choose a folder you can write to"
+        ) from error
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left of a creation."""
+    for aside in path.parent.glob(f"{_glob(path.name)}.new-*"):
+        number = re.match(r"\.new-(\d+)", aside.name[len(path.name) :])
+        if number and not _alive(int(number[1])):
+            with contextlib.suppress(OSError):
+                aside.unlink()
+
+
+def _glob(name: str) -> str:
+    return re.sub(r"([\[*?])", r"[\1]", name)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return pid != os.getpid()
+
+
+def _connect(path: str, settings: dict[str, Any], read_only: bool) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    try:
+        return duckdb.connect(path, read_only=read_only, config={**_SETTINGS, **settings})
+    except duckdb.Error as error:
+        raise explain(error, path) from error
+
+
+def explain(error: Exception, path: str) -> WherryError:
+    """What a file that does not open means for its user."""
+    text = str(error)
+    if "Could not set lock" in text or "Conflicting lock" in text:
+        pid = re.search(r"PID (\d+)", text)
+        return LeaseError(
+            f"{path} is being written by process {pid[1] if pid else 'of another host'}", key="path",
+            next="wait for it, or run again with --wait",
+        )  # fmt: skip
+    if "not a valid DuckDB database file" in text or "Corrupt database file" in text:
+        return UsageError(f"{path} is not a DuckDB database file", key="path", next="choose another file")
+    if "version number" in text or "newer version" in text:
+        return StateError(
+            f"{path} was written by a newer version of DuckDB", key="path", next="pip install --upgrade duckdb"
+        )
+    if re.search(r"No space left|disk is full|out of disk|Disk quota", text, re.IGNORECASE):
+        return ResourceError(f"the disk of {path} is full", key="path", next="make room, then run it again")
+    if re.search(r"Cannot open file|Could not read from file|Permission denied|Read-only", text):
+        reason = text.rpartition(": ")[2].strip()
+        return ResourceError(f"cannot open {path}: {reason}", key="path", next="choose a file you can write to")
+    if "Invalid Input" in text or "configuration" in text:
+        return UsageError(f"DuckDB refused its settings: {text}", next="correct the configuration")
+    return DestinationError(f"DuckDB cannot open {path}: {text.splitlines()[0]}")

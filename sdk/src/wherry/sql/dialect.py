@@ -1,0 +1,245 @@
+"""What an engine has to bring: connections, a type map, a few statements that differ, and its locks."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from wherry.sql.compose import SQL, Identifier, Part, Quoting, names
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from wherry.contracts.loading import Lease
+
+_LOCKS: defaultdict[tuple[str, ...], threading.RLock] = defaultdict(threading.RLock)
+_LOCKS_LOCK = threading.Lock()
+
+
+class Writer(ABC):
+    """Arrow rows on their way into one table over one connection. Used by one thread.
+
+    Between the first `write` and `finish` nothing else runs on the connection.
+    """
+
+    @abstractmethod
+    def write(self, rows: pa.RecordBatch) -> None:
+        """Take rows, with the very schema that the writer was made for; may keep some back."""
+
+    @abstractmethod
+    def finish(self) -> int:
+        """Put in whatever was kept back; returns how many rows the engine says it took since the last call.
+
+        The writer may be written to again afterwards.
+        """
+
+    def drop(self) -> None:
+        """Forget what was kept back and end a transfer that is under way."""
+
+
+class Connection(ABC):
+    """One connection of the engine, used by one thread at a time. Outside begin/commit each statement stands alone.
+
+    Every engine error leaves here as a `WherryError`.
+    """
+
+    @abstractmethod
+    def run(self, statement: Part) -> int:
+        """Run one statement; returns the number of rows it changed (0 where that has no meaning)."""
+
+    @abstractmethod
+    def rows(self, statement: Part) -> list[tuple[Any, ...]]:
+        """The rows of a query as Python values: for bookkeeping, a handful of texts and integers."""
+
+    @abstractmethod
+    def reader(self, statement: Part) -> pa.RecordBatchReader | None:
+        """Run one statement; its rows as a stream of Arrow batches, None when it has none."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Open a transaction."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Commit, and make sure it happened: engines answer the COMMIT of an aborted transaction without an error."""
+
+    @abstractmethod
+    def rollback(self) -> None:
+        """End the transaction, if there is one, without a trace. Never raises."""
+
+    @abstractmethod
+    def writer(self, table: Identifier, schema: pa.Schema) -> Writer:
+        """A way to put Arrow rows of this schema into the columns of the same names, as fast as the engine can."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the connection back; an open transaction is rolled back. Never raises."""
+
+
+class Dialect(ABC):
+    """One opened database. Methods may be called from any thread, each with the caller's connection.
+
+    quoting: how names and values are written.  address: the same text for the same database, for in-process locks.
+    keys: bookkeeping tables get primary keys.  file_lock: whoever has the database open is alone, so an unfinished
+    lease of another process is dead.  direct: a load may hold a transaction open while its source is slow.
+    fold: names that differ only by case are one name.  limit: bytes that a name may have.
+    """
+
+    quoting: Quoting = Quoting()
+    address: str = ""
+    keys: bool = True
+    file_lock: bool = False
+    direct: bool = True
+    fold: bool = True
+    limit: int = 255
+
+    # --- connections and locks
+
+    @abstractmethod
+    def connect(self) -> Connection:
+        """A new connection, in UTC."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the database, and with it the file lock. All connections are closed before."""
+
+    @contextmanager
+    def setup(self, connection: Connection, namespace: str) -> Iterator[None]:
+        """A transaction that holds the engine's lock on the namespace: for creating tables and taking leases."""
+        with self.lock((namespace, "")), transaction(connection):
+            yield
+
+    @contextmanager
+    def lock(self, *tables: tuple[str, ...]) -> Iterator[None]:
+        """Hold the in-process locks of these tables, taken in one order everywhere."""
+        with ExitStack() as held:
+            for table in sorted(set(tables)):
+                with _LOCKS_LOCK:
+                    lock = _LOCKS[(self.address, *table)]
+                held.enter_context(lock)
+            yield
+
+    # --- leases
+
+    def holder(self, connection: Connection) -> str:
+        """A mark of this process as the server sees it, kept in the lease row; "" where the engine has none."""
+        return ""
+
+    def lives(self, connection: Connection, mark: str) -> bool | None:
+        """Whether the process with this mark is still connected; None: not to be known, its lease has to run out."""
+        return False if self.file_lock else None
+
+    def evict(self, connection: Connection, lease: Lease, mark: str) -> None:
+        """End what a former holder may still have open, before its lease is taken over."""
+
+    # --- types and tables
+
+    @abstractmethod
+    def column_type(self, field: pa.Field) -> Part:
+        """The engine's type for a storage field."""
+
+    @abstractmethod
+    def columns(self, connection: Connection, table: Identifier) -> pa.Schema | None:
+        """Columns of a table or view as storage fields (kinds in the metadata); None if there is none."""
+
+    @abstractmethod
+    def tables(self, connection: Connection, namespace: str) -> set[str]:
+        """Names of the tables and views of a schema."""
+
+    @abstractmethod
+    def create_namespace(self, connection: Connection, namespace: str) -> None:
+        """Create the schema if it is missing."""
+
+    @abstractmethod
+    def namespace_exists(self, connection: Connection, namespace: str) -> bool:
+        """Whether the schema exists."""
+
+    def add_column(self, connection: Connection, table: Identifier, field: pa.Field) -> None:
+        """Add a column; earlier rows have null in it."""
+        statement = SQL("alter table {table} add column {column} {type}")
+        connection.run(statement.format(table=table, column=Identifier(field.name), type=self.column_type(field)))
+
+    def widen(self, connection: Connection, table: Identifier, field: pa.Field) -> None:
+        """Change a column's type in place, keeping views, grants, comments and indexes, or raise `SchemaError`."""
+        statement = SQL("alter table {table} alter column {column} type {type}")
+        connection.run(statement.format(table=table, column=Identifier(field.name), type=self.column_type(field)))
+
+    def staging(self, connection: Connection, name: str, schema: pa.Schema) -> Identifier:
+        """Create a table that only this connection sees and that ends with it."""
+        table = Identifier(name)
+        columns = [
+            SQL("{name} {type}").format(name=Identifier(field.name), type=self.column_type(field)) for field in schema
+        ]
+        connection.run(SQL("create temporary table {table} ({columns})").format(table=table, columns=columns))
+        return table
+
+    # --- statements that differ
+
+    @abstractmethod
+    def now(self) -> Part:
+        """The server's clock in UTC microseconds, as an integer."""
+
+    @abstractmethod
+    def moment(self, micros: Part) -> Part:
+        """UTC microseconds as a timestamp with time zone, exactly; null stays null."""
+
+    @abstractmethod
+    def micros(self, moment: Part) -> Part:
+        """A timestamp with time zone as UTC microseconds, exactly."""
+
+    def same(self, field: pa.Field, left: Part, right: Part) -> Part:
+        """Whether two values of a column are equal, nulls included."""
+        return SQL("{left} is not distinct from {right}").format(left=left, right=right)
+
+    def upsert(
+        self, connection: Connection, table: Identifier, source: Identifier, keys: Sequence[str],
+        columns: Sequence[str], where: Part, load_id: Part | None
+    ) -> tuple[int, int]:  # fmt: skip
+        """Put the rows of `source` (one a key) that satisfy `where` into `table`; returns (inserted, updated)."""
+        updated = connection.run(
+            SQL("delete from {table} as t where exists (select 1 from {source} as s where {match} and {where})").format(
+                table=table, source=source, match=match(keys), where=where
+            )
+        )
+        total = insert(connection, table, source, columns, where, load_id)
+        return total - min(total, updated), min(total, updated)
+
+    def swappable(self, connection: Connection, table: Identifier, rebuilt: Identifier) -> bool:
+        """Whether nothing depends on `table`, so that `rebuilt` may take its name without anybody noticing."""
+        return False
+
+
+def match(keys: Sequence[str], left: str = "t", right: str = "s") -> Part:
+    """`t.k1 = s.k1 and …`."""
+    pairs = zip(names(keys, left), names(keys, right), strict=True)
+    return SQL(" and ").join([SQL("{a} = {b}").format(a=a, b=b) for a, b in pairs])
+
+
+def insert(
+    connection: Connection, table: Identifier, source: Identifier, columns: Sequence[str],
+    where: Part, load_id: Part | None
+) -> int:  # fmt: skip
+    """Append the rows of `source` (as s) that satisfy `where`; returns their number."""
+    into: list[Part] = [*names(columns)]
+    values: list[Part] = [*names(columns, "s")]
+    if load_id is not None:
+        into.append(Identifier("_wherry_load_id"))
+        values.append(load_id)
+    statement = SQL("insert into {table} ({into}) select {values} from {source} as s where {where}")
+    return connection.run(statement.format(table=table, into=into, values=values, source=source, where=where))
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """Begin; commit at the end, roll back on any error."""
+    connection.begin()
+    try:
+        yield
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise

@@ -1,0 +1,149 @@
+"""History: every version of a key, each valid from its own time to the next one's, without gaps and overlaps.
+
+All arithmetic is in UTC microseconds. A version's time is the cursor's, else the load's; within a key it is moved to
+at least one microsecond after the version before. For the n-th new version of a key that is
+`n + max(floor, at_1 - 1, …, at_n - n)`, where the floor is the time of the version in the table.
+"""
+
+from __future__ import annotations
+
+from wherry.contracts.loading import Applied
+from wherry.contracts.values import LOAD_ID, VALID_FROM, VALID_TO
+from wherry.sql.apply import Work, is_delete, refuse_null_keys
+from wherry.sql.compose import SQL, Composed, Identifier, Literal, Part, names
+from wherry.sql.dialect import match
+from wherry.sql.resolve import resolve
+
+FROM, TO = Identifier(VALID_FROM), Identifier(VALID_TO)
+
+
+def apply_history(work: Work) -> Applied:
+    """Close versions that changed or went, add the new ones; equal neighbours are one version."""
+    refuse_null_keys(work)
+    closed = _close(work, SQL("true")) if work.stage.truncated else 0
+    source = resolve(work, SQL("t.{to} is null").format(to=TO))
+    versions = _timed(work, _changed(work, source))
+    ended = _end(work, versions)
+    inserted = _insert(work, versions)
+    if work.complete:
+        closed += _close(work, _absent(work, source))
+    elif work.parts and work.target.part is not None:
+        inside = SQL("t.{part} in ({parts}) and {absent}").format(
+            part=Identifier(work.target.part), parts=[Literal(part) for part in work.parts],
+            absent=_absent(work, source),
+        )  # fmt: skip
+        closed += _close(work, inside)
+    return Applied(staged=work.stage.rows, inserted=inserted, updated=ended, deleted=closed)
+
+
+def _keys(work: Work) -> list[Identifier]:
+    return names(work.target.key)
+
+
+def _changed(work: Work, source: Identifier) -> Identifier:
+    """Staged rows that differ from the one before them, be it staged or the live version in the table."""
+    changed = Identifier(f"{source.names[-1]}_changed")
+    columns = names(work.columns)
+    over = SQL("over (partition by {keys} order by _wherry_pos nulls first)").format(keys=_keys(work))
+    before = [
+        SQL("lag({column}) {over} as {name}").format(column=column, over=over, name=Identifier(f"_wherry_was_{n}"))
+        for n, column in enumerate(columns)
+    ]
+    equal = [
+        work.dialect.same(field, Identifier(field.name), Identifier(f"_wherry_was_{n}"))
+        for n, field in enumerate(work.target.schema)
+    ]
+    statement = SQL(
+        "create temporary table {changed} as "
+        "with sequence as ("
+        "select {live}, cast(null as bigint) as _wherry_pos, cast(null as bigint) as _wherry_at, 0 as _wherry_gone "
+        "from {table} as t where t.{to} is null and exists (select 1 from {source} as s where {match}) "
+        "union all select {staged}, s._wherry_pos, coalesce(s._wherry_at, {now}), "
+        "case when {gone} then 1 else 0 end from {source} as s), "
+        "compared as (select {columns}, _wherry_pos, _wherry_at, _wherry_gone, {before}, "
+        "lag(_wherry_gone) {over} as _wherry_was_gone from sequence) "
+        "select {columns}, _wherry_pos, _wherry_at, _wherry_gone from compared where _wherry_pos is not null and "
+        "case when _wherry_gone = 1 then coalesce(_wherry_was_gone, 1) = 0 "
+        "else coalesce(_wherry_was_gone, 1) = 1 or not ({equal}) end"
+    )
+    work.connection.run(
+        statement.format(
+            changed=changed, live=names(work.columns, "t"), table=work.table, to=TO, source=source,
+            match=match(work.target.key), staged=names(work.columns, "s"), now=Literal(work.now),
+            gone=is_delete(work, "s"), columns=columns, before=before, over=over, equal=SQL(" and ").join(equal),
+        )
+    )  # fmt: skip
+    return changed
+
+
+def _timed(work: Work, changed: Identifier) -> Identifier:
+    """The changed rows with `_wherry_from` and `_wherry_next`, UTC microseconds."""
+    timed = Identifier(f"{changed.names[-1]}_timed")
+    to = work.dialect.micros(SQL("t.{to}").format(to=TO))
+    floor = SQL("max(case when t.{to} is null then {start} else {end} - 1 end)").format(
+        to=TO, start=work.dialect.micros(SQL("t.{from_}").format(from_=FROM)), end=to
+    )
+    statement = SQL(
+        "create temporary table {timed} as "
+        "with floors as (select {tkeys}, {floor} as _wherry_floor from {table} as t "
+        "where exists (select 1 from {changed} as s where {match}) group by {tkeys}), "
+        "numbered as (select s.*, f._wherry_floor, row_number() over (partition by {skeys} order by s._wherry_pos) "
+        "as _wherry_n from {changed} as s left join floors as f on {fmatch}), "
+        "raised as (select numbered.*, max(_wherry_at - _wherry_n) over (partition by {keys} order by _wherry_pos "
+        "rows between unbounded preceding and current row) as _wherry_most from numbered), "
+        "placed as (select raised.*, _wherry_n + case when _wherry_floor > _wherry_most then _wherry_floor "
+        "else _wherry_most end as _wherry_from from raised) "
+        "select {columns}, _wherry_gone, _wherry_n, _wherry_from, lead(_wherry_from) over "
+        "(partition by {keys} order by _wherry_pos) as _wherry_next from placed"
+    )
+    work.connection.run(
+        statement.format(
+            timed=timed, tkeys=names(work.target.key, "t"), floor=floor, table=work.table, changed=changed,
+            match=match(work.target.key), skeys=names(work.target.key, "s"), fmatch=match(work.target.key, "f"),
+            keys=_keys(work), columns=names(work.columns),
+        )
+    )  # fmt: skip
+    return timed
+
+
+def _end(work: Work, versions: Identifier) -> int:
+    """Close the live version of each key that has a new one, or was deleted, at the time of the first."""
+    return work.connection.run(
+        SQL(
+            "update {table} as t set {to} = {moment} from {versions} as s "
+            "where t.{to} is null and s._wherry_n = 1 and {match}"
+        ).format(
+            table=work.table, to=TO, moment=work.dialect.moment(SQL("s._wherry_from")), versions=versions,
+            match=match(work.target.key),
+        )
+    )  # fmt: skip
+
+
+def _insert(work: Work, versions: Identifier) -> int:
+    into: list[Part] = [*names(work.columns), FROM, TO]
+    values: list[Part] = [
+        *names(work.columns), work.dialect.moment(SQL("_wherry_from")), work.dialect.moment(SQL("_wherry_next"))
+    ]  # fmt: skip
+    if work.mark is not None:
+        into.append(Identifier(LOAD_ID))
+        values.append(work.mark)
+    statement = SQL("insert into {table} ({into}) select {values} from {versions} where _wherry_gone = 0")
+    return work.connection.run(statement.format(table=work.table, into=into, values=values, versions=versions))
+
+
+def _absent(work: Work, source: Identifier) -> Composed:
+    """No staged row has the key."""
+    return SQL("not exists (select 1 from {source} as s where {match})").format(
+        source=source, match=match(work.target.key)
+    )
+
+
+def _close(work: Work, where: Part) -> int:
+    """Close live versions now, or just after they began if that is later."""
+    start = work.dialect.micros(SQL("t.{from_}").format(from_=FROM))
+    end = SQL("case when {start} >= {now} then {start} + 1 else {now} end").format(start=start, now=Literal(work.now))
+    return work.connection.run(
+        SQL("update {table} as t set {to} = {end} where t.{to} is null and {where}").format(
+            table=work.table, to=TO, end=work.dialect.moment(end), where=where
+        )
+    )

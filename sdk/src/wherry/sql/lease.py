@@ -1,0 +1,129 @@
+"""The right to write a pipeline: one row a run in `_wherry_leases`, a rising epoch, and a take-over that fences."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import os
+import socket
+import threading
+import time
+
+from wherry.contracts.loading import Lease
+from wherry.errors import LeaseError, WherryError
+from wherry.sql.compose import Value
+from wherry.sql.dialect import Connection
+from wherry.sql.meta import Meta
+
+SECONDS = 60
+
+
+def me() -> str:
+    """Who holds a lease: user, host and process id."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()} pid {os.getpid()}"
+
+
+def take(meta: Meta, connection: Connection, pipeline: str, wait: float = 0) -> Lease:
+    """The lease of the pipeline, under the next epoch, which is written into all its state rows."""
+    deadline = time.monotonic() + wait
+    while True:
+        with meta.dialect.setup(connection, meta.namespace):
+            busy = _busy(meta, connection, pipeline)
+            if busy is None:
+                return _write(meta, connection, pipeline)
+        if time.monotonic() >= deadline:
+            raise busy
+        time.sleep(min(0.2, max(0.0, deadline - time.monotonic())))
+
+
+def _last(meta: Meta, connection: Connection, pipeline: str) -> tuple[Lease, str, int, int | None] | None:
+    columns = ("epoch", "holder", "started", "seconds", "mark", "renewed", "finished")
+    found = meta.select(connection, "_wherry_leases", columns, {"pipeline": pipeline}, order=("epoch",))
+    if not found:
+        return None
+    epoch, holder, started, seconds, mark, renewed, finished = found[-1]
+    lease = Lease(pipeline=pipeline, schema=meta.namespace, epoch=epoch, holder=holder, since=started, seconds=seconds)
+    return lease, mark, renewed, finished
+
+
+def _busy(meta: Meta, connection: Connection, pipeline: str) -> LeaseError | None:
+    """Why the lease cannot be had; None when it can, a former holder's remains being ended on the way."""
+    last = _last(meta, connection, pipeline)
+    if last is None or last[3] is not None:
+        return None
+    lease, mark, renewed, _ = last
+    lives = meta.dialect.lives(connection, mark)
+    age = (meta.now(connection) - renewed) / 1e6
+    if lives or (lives is None and age < lease.seconds):
+        return LeaseError(
+            f"pipeline {pipeline} is being written by {lease.holder}, run {lease.epoch}",
+            next="wait for it, or run again with --wait",
+        )
+    meta.dialect.evict(connection, lease, mark)
+    return None
+
+
+def _write(meta: Meta, connection: Connection, pipeline: str) -> Lease:
+    last, now = _last(meta, connection, pipeline), meta.now(connection)
+    epoch = last[0].epoch + 1 if last else 1
+    if last and last[3] is None:
+        where: dict[str, Value] = {"pipeline": pipeline, "epoch": last[0].epoch}
+        meta.update(connection, "_wherry_leases", {"finished": now, "outcome": "died"}, where)
+    lease = Lease(pipeline=pipeline, schema=meta.namespace, epoch=epoch, holder=me(), since=now, seconds=SECONDS)
+    row: dict[str, Value] = {
+        "pipeline": pipeline, "epoch": epoch, "holder": lease.holder, "mark": meta.dialect.holder(connection),
+        "started": now, "renewed": now, "seconds": SECONDS,
+    }  # fmt: skip
+    meta.insert(connection, "_wherry_leases", row)
+    meta.update(connection, "_wherry_state", {"epoch": epoch}, {"pipeline": pipeline})
+    return lease
+
+
+def check(meta: Meta, connection: Connection, lease: Lease) -> Lease:
+    """A lease handed to a worker, if it still holds."""
+    last = _last(meta, connection, lease.pipeline)
+    if last is None or last[0].epoch != lease.epoch or last[3] is not None:
+        raise LeaseError(f"run {lease.epoch} of pipeline {lease.pipeline} is over", next="start the run again")
+    return dataclasses.replace(lease, schema=meta.namespace)
+
+
+def finish(meta: Meta, connection: Connection, lease: Lease, outcome: str) -> None:
+    """Give the lease back and write down how the run ended; nothing happens when it was taken over."""
+    row: dict[str, Value] = {"finished": meta.now(connection), "outcome": outcome}
+    meta.update(connection, "_wherry_leases", row, {"pipeline": lease.pipeline, "epoch": lease.epoch, "finished": None})
+
+
+class Renewal:
+    """Renews a lease from a thread of its own until it is stopped or the lease is lost."""
+
+    def __init__(self, meta: Meta, lease: Lease) -> None:
+        self._meta = meta
+        self._lease = lease
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="wherry-lease", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        where: dict[str, Value] = {"pipeline": self._lease.pipeline, "epoch": self._lease.epoch, "finished": None}
+        connection: Connection | None = None
+        while not self._stop.wait(self._lease.seconds / 4):
+            try:
+                connection = connection or self._meta.dialect.connect()
+                row: dict[str, Value] = {"renewed": self._meta.now(connection)}
+                if not self._meta.update(connection, "_wherry_leases", row, where):
+                    break
+            except WherryError:  # the next renewal, or the fence at commit, will tell
+                if connection is not None:
+                    connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()

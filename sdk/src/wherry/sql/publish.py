@@ -1,0 +1,89 @@
+"""Publishing a generation: its rows become the table's in one transaction, and the table stays the same table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from wherry.contracts.loading import Applied, Entry, Receipt, Target
+from wherry.contracts.values import ReadPlan
+from wherry.sql import state
+from wherry.sql.compose import SQL, Identifier, Value, names
+from wherry.sql.ddl import stored
+from wherry.sql.dialect import Connection
+
+if TYPE_CHECKING:
+    from wherry.sql.session import SqlSession
+
+
+def publish(
+    session: SqlSession,
+    connection: Connection,
+    plan: ReadPlan,
+    targets: Sequence[Target],
+    generation: int,
+    entry: Entry,
+) -> Receipt:
+    """Swap the generation in, make the bookmark lasting, close the plan: one transaction.
+
+    Default: the rows of the table are rewritten in place, so that views, grants, comments and indexes stay. A table
+    that does not exist yet, or on which nothing depends, gives its name to the generation's table instead.
+    """
+    rebuilt = {
+        target.stream: dataclasses.replace(target, generation=generation)
+        for target in targets
+        if target.generation is not None
+    }
+    place = (plan.key, "")
+    with session.dialect.lock(*(session.tables.live(target).names for target in rebuilt.values())):
+        earlier = state.published(session.meta, connection, session.lease, plan)
+        if earlier is not None:
+            return earlier
+        seq, load_id = session.sequence(place), session.meta.next_load_id(connection)
+        renames = {stream: _prepare(session, connection, plan, target) for stream, target in rebuilt.items()}
+        connection.begin()
+        now = session.meta.now(connection)
+        applied = {
+            stream: _swap_in(session, connection, plan, target, renames[stream]) for stream, target in rebuilt.items()
+        }
+        session.record(connection, load_id, place, entry, applied, rebuilt, now)
+        receipt = Receipt(load_id=load_id, seq=seq + 1, committed_at=now, applied=applied)
+        state.close_plan(session.meta, connection, session.lease, plan, receipt)
+        change: dict[str, Value] = {"load_id": load_id, "changed": now}
+        change |= state.bookmark_change(entry.bookmark)
+        state.swap(session.meta, connection, session.lease, place, seq, change)
+        connection.commit()
+    session.moved(place, seq + 1)
+    session.tables.sweep(connection)
+    return receipt
+
+
+def _prepare(session: SqlSession, connection: Connection, plan: ReadPlan, target: Target) -> bool:
+    """Additive DDL before the transaction; whether the generation's table may simply take the name."""
+    tables, dialect = session.tables, session.dialect
+    new = tables.ready(connection, plan.key, target)
+    live = tables.live(target)
+    if dialect.columns(connection, live) is None:
+        tables.refuse(connection, target)
+        return True
+    tables.ready(connection, plan.key, dataclasses.replace(target, generation=None))
+    return dialect.swappable(connection, live, new)
+
+
+def _swap_in(session: SqlSession, connection: Connection, plan: ReadPlan, target: Target, rename: bool) -> Applied:
+    new, live = session.tables.place(connection, target), session.tables.live(target)
+    if rename:
+        connection.run(SQL("drop table if exists {live}").format(live=live))
+        statement = SQL("alter table {new} rename to {name}")
+        connection.run(statement.format(new=new, name=Identifier(live.names[-1])))
+        session.tables.forget(connection, *new.names)
+        session.tables.claim(connection, plan.key, target)
+        counted = connection.rows(SQL("select count(*) from {live}").format(live=live))
+        return Applied(staged=counted[0][0], inserted=counted[0][0])
+    columns = names(stored(target).names)
+    deleted = connection.run(SQL("delete from {live}").format(live=live))
+    inserted = connection.run(
+        SQL("insert into {live} ({columns}) select {columns} from {new}").format(live=live, columns=columns, new=new)
+    )
+    return Applied(staged=inserted, inserted=inserted, deleted=deleted)

@@ -1,0 +1,177 @@
+"""Plans, bookmarks and the fence: what `_wherry_plans` and `_wherry_state` hold, and how they change."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from wherry.contracts.loading import Lease, Receipt
+from wherry.contracts.values import Bookmark, Progress, ReadPlan
+from wherry.contracts.wire import from_json, to_json
+from wherry.errors import LeaseError, StateError
+from wherry.sql.compose import SQL, Value
+from wherry.sql.dialect import Connection
+from wherry.sql.meta import Meta, condition
+
+
+def dump(value: Any) -> str:
+    """JSON text, the same for the same value."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def load(text: str | None) -> Any:
+    """The value that `dump` wrote; None for null."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise StateError(f"a bookmark in the destination is unreadable: {error}", next="wherry state reset") from error
+
+
+def covers(bookmark: Bookmark | None) -> str:
+    """What a bookmark says that it covers."""
+    return str(bookmark.get("covers") or "") if isinstance(bookmark, dict) else ""
+
+
+def progress(
+    meta: Meta, connection: Connection, pipeline: str, missing: Mapping[str, Collection[str]], broken: Collection[str]
+) -> dict[str, Progress]:
+    """By plan key. missing: stream paths whose table is gone.  broken: ids of plans whose generation is gone."""
+    rows = meta.select(
+        connection, "_wherry_state", ("plan_key", "split_key", "seq", "bookmark", "done"), {"pipeline": pipeline}
+    )
+    lasting = {key: load(bookmark) for key, split, _, bookmark, _ in rows if split == ""}
+    plans = meta.select(
+        connection, "_wherry_plans", ("plan_key", "plan_id", "plan", "generation"),
+        {"pipeline": pipeline, "status": "open"},
+    )  # fmt: skip
+    opened = {key: (plan, generation) for key, id, plan, generation in plans if id not in broken}
+    result = {}
+    for key in lasting.keys() | opened.keys() | missing.keys():
+        known = Progress(
+            bookmark=lasting.get(key), covers=covers(lasting.get(key)), missing=frozenset(missing.get(key, ()))
+        )
+        if key in opened:
+            splits = {split: row for plan_key, split, *row in rows if plan_key == key}
+            known = _resumed(known, from_json(ReadPlan, load(opened[key][0])), opened[key][1], splits)
+        result[key] = known
+    return result
+
+
+def _resumed(known: Progress, plan: ReadPlan, generation: int, rows: Mapping[str, list[Any]]) -> Progress:
+    """The open plan with the bookmarks that its splits have reached."""
+    reached = {split: load(bookmark) for split, (_, bookmark, _) in rows.items() if split and bookmark is not None}
+    splits = tuple(dataclasses.replace(split, bookmark=reached.get(split.key, split.bookmark)) for split in plan.splits)
+    hashes = [known.covers, *(covers(bookmark) for bookmark in reached.values())]
+    return dataclasses.replace(
+        known,
+        open=dataclasses.replace(plan, splits=splits),
+        done=frozenset(split for split, (_, _, done) in rows.items() if split and done),
+        covers=next(filter(None, hashes), ""),
+        generation=generation,
+    )
+
+
+def start(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) -> int:
+    """Store plan and splits and return the generation; inside the caller's transaction."""
+    if not plan.id:
+        raise StateError(f"plan {plan.key} has no id")
+    owner: dict[str, Value] = {"pipeline": lease.pipeline, "plan_key": plan.key}
+    known = meta.select(connection, "_wherry_plans", ("plan_id", "generation", "status"), owner)
+    for id, generation, _ in known:
+        if id == plan.id:
+            return int(generation)
+    drop_plan(meta, connection, lease.pipeline, plan.key)
+    generation = max((row[1] for row in known), default=0) + 1
+    now = meta.now(connection)
+    row: dict[str, Value] = {
+        "plan_id": plan.id, "generation": generation, "plan": dump(to_json(plan)), "status": "open",
+        "epoch": lease.epoch, "started": now,
+    }  # fmt: skip
+    meta.insert(connection, "_wherry_plans", owner | row)
+    fresh: dict[str, Value] = owner | {"seq": 0, "epoch": lease.epoch, "covers": "", "done": False, "changed": now}
+    if not meta.select(connection, "_wherry_state", ("seq",), owner | {"split_key": ""}):
+        meta.insert(connection, "_wherry_state", fresh | {"split_key": "", "plan_id": ""})
+    for split in plan.splits:
+        meta.insert(connection, "_wherry_state", fresh | {"split_key": split.key, "plan_id": plan.id})
+    return generation
+
+
+def drop_plan(meta: Meta, connection: Connection, pipeline: str, key: str, status: str = "dropped") -> None:
+    """Close the open plan of a key, if there is one, and forget the state of its splits."""
+    owner: dict[str, Value] = {"pipeline": pipeline, "plan_key": key}
+    row: dict[str, Value] = {"status": status, "finished": meta.now(connection)}
+    meta.update(connection, "_wherry_plans", row, owner | {"status": "open"})
+    connection.run(
+        SQL("delete from {table} where {mine} and split_key <> ''").format(
+            table=meta.table("_wherry_state"), mine=condition(owner)
+        )
+    )
+
+
+def sequences(meta: Meta, connection: Connection, pipeline: str) -> dict[tuple[str, str], int]:
+    """(plan key, split key) -> seq."""
+    columns = ("plan_key", "split_key", "seq")
+    rows = meta.select(connection, "_wherry_state", columns, {"pipeline": pipeline})
+    return {(plan, split): int(seq) for plan, split, seq in rows}
+
+
+def swap(
+    meta: Meta, connection: Connection, lease: Lease, place: tuple[str, str], seq: int, change: Mapping[str, Value]
+) -> None:
+    """The fence: move the row at `place` (plan key, split key) from `seq` to the next; last before COMMIT.
+
+    A bookmark of None leaves the one that is there.
+    """
+    where: dict[str, Value] = {
+        "pipeline": lease.pipeline, "plan_key": place[0], "split_key": place[1], "seq": seq, "epoch": lease.epoch
+    }  # fmt: skip
+    if meta.update(connection, "_wherry_state", {**change, "seq": seq + 1}, where) != 1:
+        raise LeaseError(
+            f"pipeline {lease.pipeline} moved on without run {lease.epoch} ({place[0]}): nothing was committed",
+            next="run it again",
+        )
+
+
+def bookmark_change(bookmark: Bookmark | None) -> dict[str, Value]:
+    """The columns that keep a bookmark; nothing for None."""
+    return {} if bookmark is None else {"bookmark": dump(bookmark), "covers": covers(bookmark)}
+
+
+def put(meta: Meta, connection: Connection, lease: Lease, key: str, bookmark: Bookmark | None) -> None:
+    """Make a bookmark the lasting one of a plan key, or forget the key; inside the caller's transaction."""
+    drop_plan(meta, connection, lease.pipeline, key)
+    owner: dict[str, Value] = {"pipeline": lease.pipeline, "plan_key": key}
+    found = meta.select(connection, "_wherry_state", ("seq",), owner | {"split_key": ""})
+    if bookmark is None:
+        meta.delete(connection, "_wherry_state", owner)
+        return
+    row: dict[str, Value] = {
+        **bookmark_change(bookmark), "epoch": lease.epoch, "changed": meta.now(connection),
+        "seq": found[0][0] + 1 if found else 0,
+    }  # fmt: skip
+    if found:
+        meta.update(connection, "_wherry_state", row, owner | {"split_key": ""})
+    else:
+        meta.insert(connection, "_wherry_state", owner | {"split_key": "", "plan_id": "", "done": False} | row)
+
+
+def published(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) -> Receipt | None:
+    """The receipt of a plan that was published before, if it was."""
+    owner: dict[str, Value] = {"pipeline": lease.pipeline, "plan_key": plan.key, "plan_id": plan.id}
+    found = meta.select(connection, "_wherry_plans", ("status", "receipt"), owner)
+    if not found:
+        raise StateError(f"plan {plan.key} was never started", next="run the sync again")
+    status, receipt = found[0]
+    return from_json(Receipt, load(receipt)) if status == "done" else None
+
+
+def close_plan(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan, receipt: Receipt) -> None:
+    """Mark a plan as published; its splits' state goes."""
+    owner: dict[str, Value] = {"pipeline": lease.pipeline, "plan_key": plan.key}
+    row: dict[str, Value] = {"receipt": dump(to_json(receipt))}
+    meta.update(connection, "_wherry_plans", row, owner | {"plan_id": plan.id})
+    drop_plan(meta, connection, lease.pipeline, plan.key, status="done")
