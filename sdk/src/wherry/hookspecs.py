@@ -17,13 +17,24 @@ hookimpl = pluggy.HookimplMarker("wherry")
 
 
 @hookspec
-def run_started(run: int | None, pipeline: str, source: str, destination: str, streams: list[dict[str, Any]]) -> None:
-    """The plan is made. streams: objects with stream, table, mode, key, cursor, row_estimate, notes."""
+def run_started(
+    run: int | None, pipeline: str, source: str, destination: str, schema: str, streams: list[dict[str, Any]]
+) -> None:
+    """The plan is made. schema: of the tables.
+
+    streams: objects with stream, schema, table, mode, key, cursor, row_estimate (of rows this run will read; None when
+    only changes are read, or nobody knows), notes.
+    """
 
 
 @hookspec
 def batch_loaded(stream: str, rows: int, bytes: int) -> None:
     """Rows were handed to the destination; not yet committed."""
+
+
+@hookspec
+def load_aborted(stream: str, rows: int) -> None:
+    """Rows handed over will not be committed: they are read again, in this run or the next."""
 
 
 @hookspec
@@ -43,8 +54,15 @@ def rows_rejected(stream: str, rows: int, column: str, reason: str) -> None:
 
 
 @hookspec
-def stream_finished(stream: str, table: str, outcome: str, counts: Mapping[str, int], seconds: float) -> None:
-    """outcome: "committed", "unchanged", "failed", "stopped"."""
+def stream_finished(
+    stream: str,
+    table: str,
+    outcome: str,
+    counts: Mapping[str, int],
+    seconds: float,
+    error: Mapping[str, Any] | None,
+) -> None:
+    """outcome: "committed", "unchanged", "failed", "stopped". error: why it failed, as `WherryError.to_json` has it."""
 
 
 @hookspec

@@ -91,6 +91,7 @@ class Events:
     if TYPE_CHECKING:
         run_started = staticmethod(hookspecs.run_started)
         batch_loaded = staticmethod(hookspecs.batch_loaded)
+        load_aborted = staticmethod(hookspecs.load_aborted)
         load_committed = staticmethod(hookspecs.load_committed)
         schema_changed = staticmethod(hookspecs.schema_changed)
         rows_rejected = staticmethod(hookspecs.rows_rejected)

@@ -6,18 +6,22 @@ import time
 from dataclasses import dataclass, field
 
 from wherry.errors import LeaseError, Stopped, WherryError
+from wherry.pipeline.select import Choice
 
 NUMBERS = ("read", "boundary", "mapped", "rejected", "staged", "inserted", "updated", "deleted", "bytes")
 
 
 @dataclass(slots=True, kw_only=True)
 class StreamOutcome:
-    """One stream of a run. outcome: "waiting", "committed", "unchanged", "failed", "stopped"."""
+    """One stream of a run. schema: where its table is. outcome: "waiting", "committed", "unchanged", "failed",
+    "stopped"."""
 
     stream: str
     table: str
     mode: str
     cursor: str | None = None
+    schema: str = ""
+    key: tuple[str, ...] = ()
     outcome: str = "waiting"
     error: WherryError | None = None
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NUMBERS, 0))
@@ -37,7 +41,8 @@ class StreamOutcome:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """A whole run. run: its number; None when the destination was never reached."""
+    """A whole run. run: its number; None when the destination was never reached. choices: what was settled for each
+    stream."""
 
     run: int | None
     pipeline: str
@@ -45,6 +50,7 @@ class Outcome:
     streams: list[StreamOutcome]
     seconds: float
     signal: int | None = None
+    choices: list[Choice] = field(default_factory=list)
 
     @property
     def failed(self) -> list[StreamOutcome]:

@@ -21,7 +21,8 @@ from wherry.pipeline.names import NameMap
 from wherry.pipeline.outcome import Outcome, StreamOutcome
 from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Choice, Wishes, choose
-from wherry.pipeline.work import SAMPLE, Context, Work, table_of
+from wherry.pipeline.sides import at_destination
+from wherry.pipeline.work import SAMPLE, Context, Work, schema_of, table_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,8 @@ def sync(
     word = "failed"
     try:
         streams = settings.wishes.wanted(planner.discover(settings.wishes.only))
-        session = destination.open(names.pipeline, schema=names.schema, wait=settings.wait)
+        with at_destination():
+            session = destination.open(names.pipeline, schema=names.schema, wait=settings.wait)
         prepared = prepare(streams, session.progress, names, settings)
         context = _context(prepared, session, destination, new_source, events, stop, settings)
         _announce(context, prepared, session, labels)
@@ -104,6 +106,7 @@ def sync(
         outcome = Outcome(
             run=session.lease.epoch, pipeline=names.pipeline, schema=names.schema,
             streams=list(context.outcomes.values()), seconds=time.monotonic() - began,
+            choices=list(context.choices.values()),
         )  # fmt: skip
         word = outcome.word
         return outcome
@@ -229,17 +232,22 @@ def _announce(context: Context, prepared: Prepared, session: Session, labels: Ma
     for choice in prepared.choices:
         s = choice.selection
         table = table_of(s, context.names)
-        context.outcomes[s.stream.path] = StreamOutcome(stream=s.stream.path, table=table, mode=s.mode, cursor=s.cursor)
+        schema = schema_of(s.stream, context.schema)
+        context.outcomes[s.stream.path] = StreamOutcome(
+            stream=s.stream.path, table=table, mode=s.mode, cursor=s.cursor, schema=schema, key=s.key
+        )
+        whole = s.mode == "replace" or not prepared.progress
         told.append({
-            "stream": s.stream.path, "table": table, "mode": s.mode, "key": list(s.key), "cursor": s.cursor,
-            "row_estimate": s.stream.row_estimate, "notes": list(s.stream.notes),
+            "stream": s.stream.path, "schema": schema, "table": table, "mode": s.mode, "key": list(s.key),
+            "cursor": s.cursor, "row_estimate": s.stream.row_estimate if whole else None,
+            "notes": list(s.stream.notes),
         })  # fmt: skip
         reason = prepared.hidden.get(s.stream.path)
         if reason is not None and "gone" in reason:
             context.events.message(level="warning", text=f"{s.stream.path}: {reason}")
     context.events.run_started(
         run=session.lease.epoch, pipeline=prepared.names.pipeline, source=labels["source"],
-        destination=labels["destination"], streams=told,
+        destination=labels["destination"], schema=prepared.names.schema, streams=told,
     )  # fmt: skip
 
 
@@ -265,8 +273,9 @@ def _work(planner: Source, context: Context, prepared: Prepared, settings: Setti
         if path not in planned and outcome.outcome == "waiting":
             outcome.finish("stopped" if context.stop.is_set() else "unchanged")
             context.events.stream_finished(
-                stream=path, table=outcome.table, outcome=outcome.outcome, counts=outcome.counts, seconds=0.0
-            )
+                stream=path, table=outcome.table, outcome=outcome.outcome, counts=outcome.counts, seconds=0.0,
+                error=None,
+            )  # fmt: skip
 
 
 def _make(plan: ReadPlan, progress: Mapping[str, Progress], context: Context, settings: Settings) -> Work:

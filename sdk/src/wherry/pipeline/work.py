@@ -23,7 +23,6 @@ from wherry.pipeline.outcome import StreamOutcome
 from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Choice
 
-
 SAMPLE = "__sample"
 
 
@@ -215,7 +214,7 @@ class Work:
             stream=stream.path if selection.limit is None else stream.path + SAMPLE,
             table=table_of(selection, names),
             schema=pa.schema([]),
-            namespace=f"{self.context.schema}__{stream.namespace}" if stream.namespace else None,
+            namespace=schema_of(stream, self.context.schema) if stream.namespace else None,
             mode=selection.mode,
             key=tuple(column(k) for k in selection.key) if selection.mode in ("merge", "history") else (),
             cursor=column(selection.cursor) if selection.cursor else None,
@@ -233,3 +232,8 @@ def table_of(selection: Selection, names: NameMap) -> str:
     if selection.limit is not None:
         return (selection.table or names.table(path, selection.stream.name)) + SAMPLE
     return names.call(path, selection.table) if selection.table else names.table(path, selection.stream.name)
+
+
+def schema_of(stream: Stream, main: str) -> str:
+    """The destination's schema of a stream's table; `main` is that of the run."""
+    return f"{main}__{stream.namespace}" if stream.namespace else main
