@@ -15,7 +15,7 @@ LIMIT = 1 << 20
 """Bytes that a `.env` or a `${file:…}` may have."""
 _LINE = re.compile(
     r"""[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*
-        (?: '(?P<single>[^']*)' | "(?P<double>(?:[^"\\]|\\.)*)" | (?P<plain>[^\n]*?) )
+        (?: '(?P<single>[^']*)' | "(?P<double>(?:[^"\\]|\\.)*)" | (?P<plain>(?!['"])[^\n]*?) )
         [ \t]*(?:(?<=[ \t'"])\#[^\n]*)?\r?(?:\n|\Z)""",
     re.VERBOSE | re.DOTALL,
 )
@@ -72,7 +72,7 @@ def read_dotenv(path: Path) -> Iterator[tuple[str, Setting]]:
         end = text.find("\n", at)
         end = len(text) if end < 0 else end
         if "WHERRY_" in text[at:end].partition("#")[0]:
-            raise UsageError(f".env, line {line}: expected NAME=value", next=f"correct line {line} of {path}")
+            raise UsageError(f".env, line {line}: expected NAME=value, with quotes closed", next=f"correct line {line} of {path}")
         at = end + 1
 
 

@@ -87,10 +87,12 @@ def _from_project(kind: Kind, text: str, registry: Names, project: Project) -> R
 
 def _from_uri(kind: Kind, text: str, registry: Names, project: Project) -> Reference | None:
     match = _URI.match(text)
-    if not match or match[1] in registry.names(kind):
+    if not match:
         return None
     scheme = match[1].lower()
     name = registry.by_scheme(kind, scheme)
+    if name is None and match[1] in registry.names(kind):
+        return None  # connector:rest
     if name is None:
         raise UsageError(
             f"no installed {kind} takes {scheme}:// addresses{did_you_mean(scheme, registry.schemes(kind))}",

@@ -51,11 +51,12 @@ def load_object(text: str, kind: Kind) -> type[Source] | type[Destination]:
     path, _, attribute = text.rpartition(":") if ".py:" in text or not text.endswith(".py") else (text, "", "")
     what = f"{kind} {text}"
     module = guarded(lambda: _file(Path(path)) if path.endswith(".py") else _module(path), what, f"correct {path}")
-    if attribute:
-        if not hasattr(module, attribute):
-            raise UsageError(f"{path} has no object {attribute!r}{did_you_mean(attribute, _classes(module, base))}")
-        return verify(getattr(module, attribute), base, what)
     classes = _classes(module, base)
+    if attribute and not hasattr(module, attribute):
+        what = f"{path} has no object {attribute!r}{did_you_mean(attribute, classes)}"
+        raise UsageError(what, next=f"its {kind} classes: {', '.join(classes) or 'none'}")
+    if attribute:
+        return verify(getattr(module, attribute), base, what)
     if len(classes) != 1:
         choices = ", ".join(classes) or f"none is defined there: write  class Mine(wherry.{base.__name__})"
         raise UsageError(f"{path} must hold one {kind} class: {choices}", next=f"name it: {path}:CLASS")
