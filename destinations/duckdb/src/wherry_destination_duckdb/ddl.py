@@ -30,7 +30,14 @@ class DuckDBDialect(Dialect):
         return DuckDBConnection(self._database.cursor(), self.quoting, self._flush)
 
     def close(self) -> None:
-        self._database.close()
+        self._database.close(self)
+
+    def holder(self, connection: Connection) -> str:
+        return self._database.hold(self)
+
+    def lives(self, connection: Connection, mark: str) -> bool:
+        """Another process cannot have the file open: only this one's own sessions are alive."""
+        return mark in self._database.holders
 
     def column_type(self, field: pa.Field) -> Part:
         return types.column_type(field)

@@ -56,9 +56,7 @@ class DuckDBDestination(SqlDestination):
         from wherry_destination_duckdb.file import open_file
         from wherry_destination_duckdb.load import BYTES
 
-        settings: dict[str, Any] = {}
-        if self.config.memory_limit is not None:
-            settings["memory_limit"] = self.config.memory_limit
+        settings: dict[str, Any] = {"memory_limit": self.config.memory_limit}
         if self.config.threads is not None:
             settings["threads"] = self.config.threads
         return DuckDBDialect(open_file(self.config.file, settings, read_only=read_only, wait=wait), BYTES)

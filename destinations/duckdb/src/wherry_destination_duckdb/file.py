@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import threading
 import time
 from dataclasses import dataclass, field
@@ -23,13 +24,13 @@ _SETTINGS = {"preserve_insertion_order": False, "python_enable_replacements": Fa
 
 @dataclass(slots=True)
 class Database:
-    """One opened file. users: sessions of this process that share it."""
+    """One opened file. users: sessions of this process that share it.  holders: marks of those that hold a lease."""
 
     instance: duckdb.DuckDBPyConnection
     path: str
     read_only: bool
     users: int = 1
-    leases: set[tuple[str, str]] = field(default_factory=set)
+    holders: dict[str, object] = field(default_factory=dict)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the same database, in UTC."""
@@ -37,9 +38,16 @@ class Database:
         cursor.execute("set timezone = 'UTC'")
         return cursor
 
-    def close(self) -> None:
+    def hold(self, user: object) -> str:
+        """A mark that is listed in `holders` until the user closes."""
+        mark = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.holders[mark] = user
+        return mark
+
+    def close(self, user: object) -> None:
         """Let go; the last user closes the file."""
         with _LOCK:
+            self.holders = {mark: held for mark, held in self.holders.items() if held is not user}
             self.users -= 1
             if not self.users:
                 _OPEN.pop(self.path, None)

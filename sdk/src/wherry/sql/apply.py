@@ -55,7 +55,7 @@ def apply(work: Work) -> Applied:
 def apply_append(work: Work) -> Applied:
     """Add the staged rows, after earlier rows of their parts are gone."""
     deleted = delete_earlier(work)
-    inserted = work.stage.kept
+    inserted = work.stage.rows
     if not work.stage.direct:
         inserted = insert(work.connection, work.table, work.stage.table, work.columns, SQL("true"), work.mark)
     return Applied(staged=work.stage.rows, inserted=inserted, deleted=deleted)

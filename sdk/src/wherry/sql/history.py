@@ -1,8 +1,9 @@
 """History: every version of a key, each valid from its own time to the next one's, without gaps and overlaps.
 
 All arithmetic is in UTC microseconds. A version's time is the cursor's, else the load's; within a key it is moved to
-at least one microsecond after the version before. For the n-th new version of a key that is
-`n + max(floor, at_1 - 1, …, at_n - n)`, where the floor is the time of the version in the table.
+at least one microsecond after the version before it, or to the end of it if it was deleted. With s_n, the number of
+new versions up to the n-th that follow a live one, that is `s_n + max(floor, at_1 - s_1, …, at_n - s_n)`; the floor is
+where the version in the table began, or ended.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ def apply_history(work: Work) -> Applied:
     closed = _close(work, SQL("true")) if work.stage.truncated else 0
     source = resolve(work, SQL("t.{to} is null").format(to=TO))
     versions = _timed(work, _changed(work, source))
-    ended = _end(work, versions)
+    _end(work, versions)
     inserted = _insert(work, versions)
+    updated, deleted = _count(work, versions)
     if work.complete:
         closed += _close(work, _absent(work, source))
     elif work.parts and work.target.part is not None:
@@ -33,7 +35,7 @@ def apply_history(work: Work) -> Applied:
             absent=_absent(work, source),
         )  # fmt: skip
         closed += _close(work, inside)
-    return Applied(staged=work.stage.rows, inserted=inserted, updated=ended, deleted=closed)
+    return Applied(staged=work.stage.rows, inserted=inserted, updated=updated, deleted=closed + deleted)
 
 
 def _keys(work: Work) -> list[Identifier]:
@@ -62,7 +64,8 @@ def _changed(work: Work, source: Identifier) -> Identifier:
         "case when {gone} then 1 else 0 end from {source} as s), "
         "compared as (select {columns}, _wherry_pos, _wherry_at, _wherry_gone, {before}, "
         "lag(_wherry_gone) {over} as _wherry_was_gone from sequence) "
-        "select {columns}, _wherry_pos, _wherry_at, _wherry_gone from compared where _wherry_pos is not null and "
+        "select {columns}, _wherry_pos, _wherry_at, _wherry_gone, coalesce(_wherry_was_gone, 1) as _wherry_was_gone "
+        "from compared where _wherry_pos is not null and "
         "case when _wherry_gone = 1 then coalesce(_wherry_was_gone, 1) = 0 "
         "else coalesce(_wherry_was_gone, 1) = 1 or not ({equal}) end"
     )
@@ -80,7 +83,7 @@ def _timed(work: Work, changed: Identifier) -> Identifier:
     """The changed rows with `_wherry_from` and `_wherry_next`, UTC microseconds."""
     timed = Identifier(f"{changed.names[-1]}_timed")
     to = work.dialect.micros(SQL("t.{to}").format(to=TO))
-    floor = SQL("max(case when t.{to} is null then {start} else {end} - 1 end)").format(
+    floor = SQL("max(case when t.{to} is null then {start} else {end} end)").format(
         to=TO, start=work.dialect.micros(SQL("t.{from_}").format(from_=FROM)), end=to
     )
     statement = SQL(
@@ -88,13 +91,16 @@ def _timed(work: Work, changed: Identifier) -> Identifier:
         "with floors as (select {tkeys}, {floor} as _wherry_floor from {table} as t "
         "where exists (select 1 from {changed} as s where {match}) group by {tkeys}), "
         "numbered as (select s.*, f._wherry_floor, row_number() over (partition by {skeys} order by s._wherry_pos) "
-        "as _wherry_n from {changed} as s left join floors as f on {fmatch}), "
-        "raised as (select numbered.*, max(_wherry_at - _wherry_n) over (partition by {keys} order by _wherry_pos "
+        "as _wherry_n, sum(1 - s._wherry_was_gone) over (partition by {skeys} order by s._wherry_pos "
+        "rows between unbounded preceding and current row) as _wherry_steps "
+        "from {changed} as s left join floors as f on {fmatch}), "
+        "raised as (select numbered.*, max(_wherry_at - _wherry_steps) over (partition by {keys} order by _wherry_pos "
         "rows between unbounded preceding and current row) as _wherry_most from numbered), "
-        "placed as (select raised.*, _wherry_n + case when _wherry_floor > _wherry_most then _wherry_floor "
+        "placed as (select raised.*, _wherry_steps + case when _wherry_floor > _wherry_most then _wherry_floor "
         "else _wherry_most end as _wherry_from from raised) "
-        "select {columns}, _wherry_gone, _wherry_n, _wherry_from, lead(_wherry_from) over "
-        "(partition by {keys} order by _wherry_pos) as _wherry_next from placed"
+        "select {columns}, _wherry_gone, _wherry_was_gone, _wherry_n, cast(_wherry_from as bigint) as _wherry_from, "
+        "cast(lead(_wherry_from) over "
+        "(partition by {keys} order by _wherry_pos) as bigint) as _wherry_next from placed"
     )
     work.connection.run(
         statement.format(
@@ -106,9 +112,9 @@ def _timed(work: Work, changed: Identifier) -> Identifier:
     return timed
 
 
-def _end(work: Work, versions: Identifier) -> int:
+def _end(work: Work, versions: Identifier) -> None:
     """Close the live version of each key that has a new one, or was deleted, at the time of the first."""
-    return work.connection.run(
+    work.connection.run(
         SQL(
             "update {table} as t set {to} = {moment} from {versions} as s "
             "where t.{to} is null and s._wherry_n = 1 and {match}"
@@ -129,6 +135,16 @@ def _insert(work: Work, versions: Identifier) -> int:
         values.append(work.mark)
     statement = SQL("insert into {table} ({into}) select {values} from {versions} where _wherry_gone = 0")
     return work.connection.run(statement.format(table=work.table, into=into, values=values, versions=versions))
+
+
+def _count(work: Work, versions: Identifier) -> tuple[int, int]:
+    """(new versions that follow a live one, deletions of a live one)."""
+    statement = SQL(
+        "select sum(case when _wherry_gone = 0 and _wherry_was_gone = 0 then 1 else 0 end), sum(_wherry_gone) "
+        "from {versions}"
+    )
+    updated, deleted = work.connection.rows(statement.format(versions=versions))[0]
+    return int(updated or 0), int(deleted or 0)
 
 
 def _absent(work: Work, source: Identifier) -> Composed:

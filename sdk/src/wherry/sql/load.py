@@ -72,7 +72,7 @@ class SqlLoad(Load):
         if stage.direct:
             self._begin()
         self._connection.run(SQL("delete from {table}").format(table=stage.table))
-        stage.truncated, stage.kept = True, 0
+        stage.truncated, stage.rows = True, 0
 
     def commit(self, entry: Entry) -> Receipt:
         if self._over:

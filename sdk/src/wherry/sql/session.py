@@ -118,6 +118,13 @@ class SqlSession(Session):
             self.tables.sweep(self._control)
             return generation
 
+    def resume(self, plan: ReadPlan) -> Progress:
+        with self._writing():
+            # First the numbers, then the bookmarks: a number that is too old only makes the swap fail.
+            found = state.sequences(self.meta, self._control, self.lease.pipeline)
+            self._sequences |= {place: seq for place, seq in found.items() if place[0] == plan.key}
+            return self._read_progress().get(plan.key, Progress())
+
     def begin(self, plan: ReadPlan, split: Split) -> Load:
         self._check_open()
         connection = self.dialect.connect()

@@ -36,7 +36,7 @@ def staged_schema(target: Target) -> pa.Schema:
 
 
 class Stage:
-    """One stream of a load. table: where its rows are put.  rows: how many the engine has taken."""
+    """One stream of a load. table: where its rows are put.  rows: how many it took since the last truncation."""
 
     def __init__(
         self, connection: Connection, dialect: Dialect, target: Target, table: Identifier, direct: bool, load_id: int
@@ -45,7 +45,6 @@ class Stage:
         self.table = table
         self.direct = direct
         self.rows = 0
-        self.kept = 0
         self.unset: set[str] = set()
         self.truncated = False
         self._load_id = load_id
@@ -83,9 +82,7 @@ class Stage:
     def finish(self) -> None:
         """All rows written so far are in the table when this returns."""
         if self._writer is not None:
-            taken = self._writer.finish()
-            self.rows += taken
-            self.kept += taken
+            self.rows += self._writer.finish()
 
     def drop(self) -> None:
         """Forget rows that are still on their way."""

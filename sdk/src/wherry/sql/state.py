@@ -81,10 +81,11 @@ def start(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) -> i
         raise StateError(f"plan {plan.key} has no id")
     owner: dict[str, Value] = {"pipeline": lease.pipeline, "plan_key": plan.key}
     known = meta.select(connection, "_wherry_plans", ("plan_id", "generation", "status"), owner)
-    for id, generation, _ in known:
-        if id == plan.id:
+    for id, generation, status in known:
+        if id == plan.id and status != "dropped":
             return int(generation)
     drop_plan(meta, connection, lease.pipeline, plan.key)
+    meta.delete(connection, "_wherry_plans", owner | {"plan_id": plan.id})
     generation = max((row[1] for row in known), default=0) + 1
     now = meta.now(connection)
     row: dict[str, Value] = {
