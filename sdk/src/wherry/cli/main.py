@@ -15,6 +15,9 @@ from wherry.cli.report import report
 COMPLETE = "_WHERRY_COMPLETE"
 COMMANDS = {
     "sync": ("wherry.cli.sync:sync", "Move data from SOURCE to DEST."),
+    "check": ("wherry.cli.check:check", "Reach a source, and a destination, and say what was reached."),
+    "discover": ("wherry.cli.discover:discover", "The streams that a source offers."),
+    "preview": ("wherry.cli.preview:preview", "The first rows of a source."),
     "plugins": ("wherry.cli.plugins:plugins", "Installed sources, destinations and hooks."),
     "completion": ("wherry.cli.completion:completion", "Print a shell's completion script."),
 }

@@ -1,0 +1,64 @@
+"""Opening and closing connectors around one command that is no run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from wherry.cli.connect import End, new_destination, open_source
+from wherry.errors import DestinationError, TransientError, UsageError, WherryError
+
+if TYPE_CHECKING:
+    from wherry.contracts.destination import Destination, Session
+    from wherry.contracts.source import Source
+    from wherry.contracts.values import Stream
+    from wherry.pipeline.select import Wishes
+
+
+@contextmanager
+def reading(end: End) -> Iterator[Source]:
+    """A source for this thread, stopped and closed at the end. What it raises belongs under `end.errors()`."""
+    source = open_source(end)
+    try:
+        yield source
+    finally:
+        source.run.stop.set()
+        source.close()
+
+
+@contextmanager
+def writing(end: End) -> Iterator[Destination]:
+    """A destination; its errors say whose they are, and one that might pass counts as the destination's failure."""
+    destination = new_destination(end)
+    try:
+        yield destination
+    except TransientError as error:
+        failed = DestinationError(error.message, key=error.key, next=error.next, where=error.where)
+        raise end.explain(failed) from error
+    except WherryError as error:
+        raise end.explain(error) from error.__cause__
+
+
+@contextmanager
+def holding(end: End, pipeline: str, schema: str, *, read_only: bool = True, wait: float = 0) -> Iterator[Session]:
+    """A session of the destination, closed at the end."""
+    with writing(end) as destination:
+        session = destination.open(pipeline, schema=schema, read_only=read_only, wait=wait)
+        outcome = "failed"
+        try:
+            yield session
+            outcome = "ok"
+        finally:
+            session.close(outcome)
+
+
+def discovered(end: End, source: Source, wishes: Wishes) -> list[Stream]:
+    """The streams that are meant; UsageError with near names for a glob that means none."""
+    with end.errors():
+        found = list(source.discover(wishes.only))
+        if not found and "*" not in wishes.only:
+            found = list(source.discover())  # so that near names can be told
+        if not found:
+            raise UsageError("it offers no streams", next="check what it points at, and that its user may read there")
+    return wishes.wanted(found)

@@ -1,0 +1,92 @@
+"""`wherry preview`: the first rows of a source, read as a sync would read them, written nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from wherry.cli import options
+from wherry.cli.app import App, debug_option, json_option, pass_app
+from wherry.cli.ends import discovered, reading
+from wherry.cli.options import words, workspace
+from wherry.cli.rows import print_json, print_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from wherry.contracts.source import Source
+    from wherry.contracts.values import Selection, Stream
+
+_MOST = 10
+"""Streams that are previewed when none was named."""
+
+
+@click.command(short_help="The first rows of a source.")
+@options.source_argument
+@options.stream_option
+@click.option("--limit", type=click.IntRange(1), default=10, show_default=True, metavar="N", help="Rows a stream.")
+@options.columns_option
+@options.where_option
+@options.set_option
+@json_option
+@debug_option
+@pass_app
+def preview(
+    app: App, source: str, streams: tuple[str, ...], limit: int, columns: tuple[str, ...], where: str | None,
+    sets: tuple[str, ...], as_json: bool,
+) -> None:  # fmt: skip
+    """Print the first rows of SOURCE as a table; with --json one object a line."""
+    from wherry.pipeline.select import Wish, Wishes, choose
+
+    wishes = Wishes(only=streams or ("*",), common=Wish(columns=words(columns), where=where), limit=limit)
+    end = workspace(app).source(source, sets)
+    with reading(end) as opened:
+        found = discovered(end, opened, wishes)
+        for number, stream in enumerate(found if streams else found[:_MOST]):
+            selection = choose(stream, wishes, {}).selection
+            if not as_json and len(found) > 1:
+                click.echo(("\n" if number else "") + stream.path)
+            with end.errors():
+                _print(opened, stream, selection, as_json)
+    left = len(found) - _MOST
+    if left > 0 and not streams and not as_json:
+        click.echo(f"\n… and {left:,} more streams: choose with --stream")
+
+
+def _print(source: Source, stream: Stream, selection: Selection, as_json: bool) -> None:
+    schema = stream.schema
+    if selection.columns is not None:
+        import pyarrow as pa
+
+        schema = pa.schema([schema.field(name) for name in selection.columns])
+    batches = first_rows(source, selection)
+    if as_json:
+        print_json(batches)
+    else:
+        print_rows(schema, batches)
+
+
+def first_rows(source: Source, selection: Selection) -> Iterator[pa.RecordBatch]:
+    """At most `selection.limit` rows of one stream, whether the source keeps to the limit or not."""
+    from wherry.contracts.values import Batch
+    from wherry.pipeline.arrow import batches
+
+    left, path = selection.limit or 0, selection.stream.path
+    for plan in source.plan([selection], {}):
+        for split in plan.splits:
+            items = source.read(split)
+            try:
+                for item in items:
+                    if not isinstance(item, Batch) or item.stream != path:
+                        continue
+                    for batch in batches(item.data):
+                        yield batch.slice(0, left)
+                        left -= min(left, batch.num_rows)
+                    if left <= 0:
+                        return
+            finally:
+                close = getattr(items, "close", None)
+                if close is not None:
+                    close()
