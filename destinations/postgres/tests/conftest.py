@@ -6,13 +6,14 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 import pyarrow as pa
 import pytest
-from wherry import Counts, Entry, Load, ReadPlan, Receipt, Selection, Session, Split, Stream, Target
+from wherry import Counts, Entry, Load, ReadPlan, Receipt, Selection, Session, Split, Stream, Target, WherryError
 from wherry_destination_postgres.destination import PostgresDestination
 
 SCHEMA = pa.schema([pa.field("id", pa.int64()), pa.field("note", pa.utf8())])
@@ -24,12 +25,15 @@ class Shop:
 
     url: str
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    opened: list[Session] = field(default_factory=list)
 
     def destination(self, **config: Any) -> PostgresDestination:
         return PostgresDestination(PostgresDestination.Config.model_validate({"url": self.url} | config))
 
     def open(self, pipeline: str = "shop", *, wait: float = 0, **config: Any) -> Session:
-        return self.destination(**config).open(pipeline, schema="shop", wait=wait)
+        session = self.destination(**config).open(pipeline, schema="shop", wait=wait)
+        self.opened.append(session)
+        return session
 
     def target(self, table: str = "orders", **fields: Any) -> Target:
         return Target(**({"stream": table, "table": table, "schema": SCHEMA} | fields))
@@ -108,8 +112,12 @@ def entry(target: Target, rows: pa.RecordBatch, bookmark: Any = None, **fields: 
 
 
 @pytest.fixture
-def shop(postgres_database: str) -> Shop:
-    return Shop(postgres_database)
+def shop(postgres_database: str) -> Iterator[Shop]:
+    shop = Shop(postgres_database)
+    yield shop
+    for session in shop.opened:
+        with suppress(WherryError):  # its connections may have been ended
+            session.close()
 
 
 @pytest.fixture(name="batch")

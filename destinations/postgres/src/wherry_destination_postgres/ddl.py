@@ -45,7 +45,8 @@ _VIEWS = SQL("""
           join pg_rewrite as r on r.oid = d.objid and d.classid = 'pg_rewrite'::regclass and r.ev_class <> v.oid
     )
     select n.nspname::text, c.relname::text, c.relkind::text, pg_get_viewdef(c.oid), r.rolname::text,
-           coalesce(array_to_string(c.reloptions, ', '), ''), obj_description(c.oid, 'pg_class'), c.oid::bigint
+           coalesce(array_to_string(c.reloptions, ', '), ''), obj_description(c.oid, 'pg_class'),
+           c.relacl is not null, pg_has_role(c.relowner, 'MEMBER'), c.oid::bigint
       from (select oid, max(depth) as depth from dependent group by oid) as v
       join pg_class as c on c.oid = v.oid
       join pg_namespace as n on n.oid = c.relnamespace
@@ -81,6 +82,7 @@ class View:
     owner: str
     options: str
     comment: str | None
+    guarded: bool
     grants: tuple[tuple[str | None, str | None, str, bool], ...]
     comments: tuple[tuple[str, str], ...]
 
@@ -144,17 +146,16 @@ def _views(connection: PostgresConnection, table: Identifier, column: str) -> li
 
 def _view(
     connection: PostgresConnection, namespace: str, name: str, kind: str, query: str, owner: str, options: str,
-    comment: str | None, oid: int
+    comment: str | None, guarded: bool, ours: bool, oid: int,
 ) -> View:  # fmt: skip
-    hanging = connection.rows(_HANGING.format(view=Literal(oid)))
-    if kind != "v" or hanging:
+    if kind != "v" or not ours or connection.rows(_HANGING.format(view=Literal(oid))):
         what = "materialized view" if kind == "m" else "view"
         raise SchemaError(
             f"{what} {namespace}.{name} shows a column that has to become wider, and cannot be made again by itself",
             next=f"drop {what} {namespace}.{name}, run again, then create it again",
         )
     return View(
-        name=Identifier(namespace, name), query=query, owner=owner, options=options, comment=comment,
+        name=Identifier(namespace, name), query=query, owner=owner, options=options, comment=comment, guarded=guarded,
         grants=tuple(connection.rows(_GRANTS.format(view=Literal(oid)))),
         comments=tuple(connection.rows(_COMMENTS.format(view=Literal(oid)))),
     )  # fmt: skip
@@ -164,7 +165,8 @@ def _restore(connection: PostgresConnection, view: View) -> None:
     options = SQL(" with ({o})").format(o=SQL(view.options)) if view.options else SQL("")
     create = SQL("create view {view}{options} as {query}")
     connection.run(create.format(view=view.name, options=options, query=SQL(view.query)))
-    connection.run(SQL("revoke all on {view} from public, current_user").format(view=view.name))
+    if view.guarded:  # someone was granted something, or the owner's own rights were cut
+        connection.run(SQL("revoke all on {view} from public, current_user").format(view=view.name))
     for column, grantee, right, grantable in view.grants:
         connection.run(_grant(view.name, column, grantee, right, grantable))
     for column, text in view.comments:
