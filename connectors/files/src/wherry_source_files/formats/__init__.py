@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from wherry_source_files.client import LocalFile
@@ -12,6 +12,7 @@ from wherry_source_files.config import FilesConfig
 if TYPE_CHECKING:
     import pyarrow as pa
 
+TEXT_TYPES = frozenset({"text", "string", "str", "varchar", "utf8"})
 SAMPLE_BYTES = 1 << 20
 """How much of a file's head `discover` looks at, in bytes after decompression."""
 
@@ -44,8 +45,16 @@ class Reader(ABC):
         """The rows of a surveyed file, in order. columns: only these, where leaving others out saves work."""
 
 
-def reader_for(format: str) -> type[Reader]:
-    """The reader of a format of `client.SUFFIXES`, imported when first asked for."""
+def new_reader(format: str, config: FilesConfig, bytes: int, types: Mapping[str, str] | None = None) -> Reader:
+    """A reader of a format of `client.SUFFIXES`, imported when first asked for.
+
+    bytes: the lane's share of the byte budget. types: what the user wants columns to be.
+    """
+    text = frozenset(column for column, type in (types or {}).items() if type.lower() in TEXT_TYPES)
+    return _reader_class(format)(config, max(1 << 16, bytes // 4), text)
+
+
+def _reader_class(format: str) -> type[Reader]:
     if format in ("csv", "tsv"):
         from wherry_source_files.formats.delimited import DelimitedReader
 

@@ -35,18 +35,21 @@ class DelimitedReader(Reader):
 
     def sample(self, file: LocalFile) -> int | None:
         """Rows of the head; an estimate of all from the sizes."""
-        rows = size = 0
-        with open_text(file, self.config.encoding, SAMPLE_BYTES) as text:
-            batches = list(self._parse(file, text, strict=False))
-            cut = text.reader.cut
-        for position, batch in enumerate(batches):
-            last = cut and position == len(batches) - 1
-            batch = batch.slice(0, batch.num_rows - 1) if last and batch.num_rows else batch
-            self._look(batch)
-            rows, size = rows + batch.num_rows, size + batch.nbytes
+        limit, rows, cut = SAMPLE_BYTES, 0, True
+        while cut and not rows and limit < LARGEST_ROW:
+            self._block = max(self._block, limit)
+            with open_text(file, self.config.encoding, limit) as text:
+                batches = list(self._parse(file, text, strict=False))
+                cut = text.reader.cut
+            if cut and batches:  # the last row may be cut off
+                batches[-1] = batches[-1].slice(0, batches[-1].num_rows - 1)
+            for batch in batches:
+                self._look(batch)
+                rows += batch.num_rows
+            limit *= 8
         if not cut:
             return rows
-        return None if file.compression or not rows else rows * file.version.size // SAMPLE_BYTES
+        return None if file.compression or not rows else rows * file.version.size // (limit // 8)
 
     def survey(self, file: LocalFile) -> Iterator[None]:
         """The whole file; the block grows until it holds the longest row."""
@@ -97,8 +100,7 @@ class DelimitedReader(Reader):
         names = [name for name in batch.schema.names if columns is None or name in columns]
         facts = [self._fact(name) for name in names]
         arrays = [
-            convert(batch.column(name), fact.type(), fact.null_markers)
-            for name, fact in zip(names, facts, strict=True)
+            convert(batch.column(name), fact.type(), fact.null_markers) for name, fact in zip(names, facts, strict=True)
         ]
         return pa.RecordBatch.from_arrays(arrays, names=names) if names else batch.select([])
 
@@ -118,7 +120,7 @@ class DelimitedReader(Reader):
         source = _WithSentinel(head, text.reader, guard.sentinel(delimiter) if strict else b"")
         skip = self.config.header
         try:
-            for batch in self._open(source, names, delimiter, guard):
+            for batch in self._open(source, names, delimiter, guard, pa.string()):
                 guard.rows += batch.num_rows
                 if skip and batch.num_rows:
                     batch, skip = batch.slice(1), False
@@ -128,7 +130,22 @@ class DelimitedReader(Reader):
             raise self._explain(file, error, guard) from None
         guard.check()
 
-    def _open(self, source: Any, names: list[str], delimiter: str, guard: _Guard) -> Any:
+    def _find_bad_text(self, file: LocalFile) -> DataError:
+        """Which value is not UTF-8: one more pass, as bytes."""
+        with open_text(file, self.config.encoding) as text:
+            head = _read_head(text.reader).lstrip(b"\r\n")
+            delimiter = self._delimiter(file, head)
+            names = self._names(file, head, delimiter)
+            guard = _Guard(file, len(names), self.config.header, strict=False)
+            row = 1 - int(self.config.header)
+            for batch in self._open(_WithSentinel(head, text.reader, b""), names, delimiter, guard, pa.binary()):
+                for name, column in zip(names, batch.columns, strict=True):
+                    if (at := _bad_text(column)) is not None:
+                        return _not_utf8(file, f"row {row + at}, column {name}", name, row + at - 1)
+                row += batch.num_rows
+        return _not_utf8(file, "some value")
+
+    def _open(self, source: Any, names: list[str], delimiter: str, guard: _Guard, type: pa.DataType) -> Any:
         quote = self.config.quote
         return pc.open_csv(
             pa.PythonFile(source, mode="r"),
@@ -142,7 +159,7 @@ class DelimitedReader(Reader):
                 invalid_row_handler=guard,
             ),
             convert_options=pc.ConvertOptions(
-                column_types={name: pa.string() for name in names},
+                column_types=dict.fromkeys(names, type),
                 null_values=["", *(self.config.null or ())],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
@@ -180,7 +197,7 @@ class DelimitedReader(Reader):
         if "straddl" in text or "block size" in text:
             return RowTooLongError()
         if "UTF8" in text:
-            return _not_utf8(file, f"after row {guard.rows}")
+            return self._find_bad_text(file)
         return DataError(f"file {file.rel} cannot be parsed as CSV after row {guard.rows}")
 
 
@@ -231,7 +248,7 @@ class _Guard:
         return (SENTINEL + delimiter * self._width).encode()
 
     def __call__(self, row: Any) -> str:
-        """"skip" the sentinel (and all in a sample, whose last row may be cut off); "error" for any other row."""
+        """ "skip" the sentinel (and all in a sample, whose last row may be cut off); "error" for any other row."""
         if not self._strict:
             return "skip"
         if row.actual_columns == self._width + 1 and row.text.startswith(SENTINEL):
@@ -281,7 +298,24 @@ def _read_head(reader: Utf8Reader) -> bytes:
     return head
 
 
-def _not_utf8(file: LocalFile, where: str) -> DataError:
+def _bad_text(column: pa.BinaryArray) -> int | None:
+    """Position of the first value that is not UTF-8."""
+    try:
+        column.cast(pa.string())
+    except pa.ArrowInvalid:
+        for position, value in enumerate(column.to_pylist()):
+            try:
+                (value or b"").decode()
+            except UnicodeDecodeError:
+                return position
+    return None
+
+
+def _not_utf8(file: LocalFile, where: str, column: str | None = None, row: int | None = None) -> DataError:
     return DataError(
-        f"file {file.rel} is not UTF-8: {where}", key="encoding", next="give its encoding: --set encoding=latin-1"
+        f"file {file.rel} is not UTF-8: {where}",
+        column=column,
+        row=row,
+        key="encoding",
+        next="give its encoding: --set encoding=latin-1",
     )

@@ -1,0 +1,117 @@
+"""A cursor on one file: which rows are new, by the highest value that the bookmark remembers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from wherry import DataError, Selection, StateError, UsageError
+
+
+class Cursor:
+    """Keeps rows from the remembered value on (inclusive) and within the selection's bounds; remembers the highest.
+
+    known: {"type", "value"} as `to_json` gave it. Values are kept as text, in full precision.
+    """
+
+    def __init__(self, selection: Selection, type: pa.DataType, known: dict[str, str] | None) -> None:
+        self.column = str(selection.cursor)
+        self._selection = selection
+        self._type = type
+        self._family = _family(type)
+        if self._family is None:
+            raise UsageError(
+                f"column {self.column} ({type}) cannot be a cursor",
+                key="cursor",
+                next="choose a column of numbers, dates, times with a date, or text",
+            )
+        self._known = known
+        self._highest: Any = None
+        self._from = self._lower(known)
+        self._until = self._scalar(selection.end, "end") if selection.end is not None else None
+
+    def keep(self, rows: pa.RecordBatch, file: str) -> pa.RecordBatch:
+        """The rows to load. Raises `DataError` in append for a row without a cursor value, which would be lost."""
+        column = rows.column(self.column)
+        if column.null_count and self._selection.mode == "append":
+            raise DataError(
+                f"file {file}: cursor column {self.column} has empty values, whose rows cannot be told old from new",
+                column=self.column,
+                next="merge by key instead: --mode merge --key COLUMN",
+            )
+        wanted = []
+        if self._from is not None:
+            wanted.append(pc.greater_equal(column, self._from))
+        if self._until is not None:
+            wanted.append(pc.less(column, self._until))
+        for flags in wanted:
+            rows = rows.filter(pc.fill_null(flags, True)) if len(wanted) == 1 else rows
+        if len(wanted) == 2:
+            rows = rows.filter(pc.fill_null(pc.and_(*wanted), True))
+        self._see(rows.column(self.column))
+        return rows
+
+    def to_json(self) -> dict[str, str] | None:
+        """The highest value so far."""
+        if self._highest is None:
+            return self._known
+        return {"type": str(self._type), "value": self._highest.cast(pa.string()).as_py()}
+
+    def _see(self, column: pa.Array) -> None:
+        top = pc.max(column)
+        if top.is_valid and (self._highest is None or pc.greater(top, self._highest).as_py()):
+            self._highest = top
+
+    def _lower(self, known: dict[str, str] | None) -> Any:
+        start = self._selection.start
+        if known is None:
+            return self._scalar(start, "start") if start is not None else None
+        try:
+            if _family_of_name(known["type"]) != self._family:
+                raise pa.ArrowInvalid
+            value = pa.scalar(known["value"]).cast(self._type)
+        except pa.ArrowInvalid:
+            raise StateError(
+                f"cursor {self.column} is {self._type} now and was {known['type']}",
+                key="cursor",
+                next="read it anew: --full-refresh, or forget the bookmark: wherry state reset",
+            ) from None
+        self._highest = value
+        return self._back(value)
+
+    def _back(self, value: Any) -> Any:
+        """Less the look-back: seconds, or units of a number."""
+        distance = self._selection.lookback
+        if not distance:
+            return value
+        if self._family == "number":
+            return pc.subtract(value, pa.scalar(distance).cast(self._type))
+        if self._family == "text":
+            raise UsageError(f"cursor {self.column} is text: a look-back has no meaning", key="lookback")
+        moved = value.as_py() - timedelta(seconds=distance)
+        return pa.scalar(moved, self._type)
+
+    def _scalar(self, text: str, key: str) -> Any:
+        try:
+            return pa.scalar(text).cast(self._type)
+        except pa.ArrowInvalid:
+            raise UsageError(f"{key} {text!r} is no value of column {self.column} ({self._type})", key=key) from None
+
+
+def _family(type: pa.DataType) -> str | None:
+    if pa.types.is_integer(type) or pa.types.is_decimal(type) or pa.types.is_floating(type):
+        return "number"
+    if pa.types.is_timestamp(type):
+        return "instant" if type.tz else "timestamp"
+    if pa.types.is_date(type):
+        return "date"
+    return "text" if type == pa.string() or type == pa.large_string() else None
+
+
+def _family_of_name(name: str) -> str:
+    for start, family in (("timestamp", "instant" if "tz=" in name else "timestamp"), ("date", "date")):
+        if name.startswith(start):
+            return family
+    return "text" if "string" in name else "number"

@@ -1,0 +1,123 @@
+"""Parquet and Arrow files: they know their schema; rows come as they were written, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+from wherry import DataError
+
+from wherry_source_files.client import LocalFile
+from wherry_source_files.formats import Reader
+
+ROWS = 1 << 16
+MAGIC = b"ARROW1"
+
+
+class _ColumnarReader(Reader):
+    """What the two have in common: the schema of the file read last, and no first pass but the hash."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._schemas: list[pa.Schema] = []
+
+    def survey(self, file: LocalFile) -> Iterator[None]:
+        """The schema, and the hash of the bytes."""
+        self.sample(file)
+        yield
+        file.digest()
+
+    def schema(self) -> pa.Schema:
+        """Every column of the files seen; of one name with several types, the type that holds them all."""
+        if not self._schemas:
+            return pa.schema([])
+        plain = [pa.schema([_plain(field) for field in schema]) for schema in self._schemas]
+        try:
+            return pa.unify_schemas(plain)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            return plain[-1]
+
+
+class ParquetReader(_ColumnarReader):
+    """Parquet, by row groups; only the columns asked for are read."""
+
+    def sample(self, file: LocalFile) -> int | None:
+        """The footer knows schema and rows."""
+        with self._open(file) as parquet:
+            self._schemas.append(parquet.schema_arrow)
+            return int(parquet.metadata.num_rows)
+
+    def batches(self, file: LocalFile, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
+        """Batches of about `batch_bytes`, by what the footer says of the rows' size."""
+        with self._open(file) as parquet, _damage(file):
+            names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
+            size = sum(parquet.metadata.row_group(i).total_byte_size for i in range(parquet.metadata.num_row_groups))
+            per_row = max(1, 2 * size // max(1, parquet.metadata.num_rows))
+            rows = max(1, min(ROWS, self.batch_bytes // per_row))
+            for batch in parquet.iter_batches(batch_size=rows, columns=names, use_threads=False):
+                yield _decoded(batch)
+
+    @contextmanager
+    def _open(self, file: LocalFile) -> Iterator[Any]:
+        import pyarrow.parquet as pq
+
+        with file.open() as handle:
+            with _damage(file):
+                parquet = pq.ParquetFile(handle, pre_buffer=False)
+            yield parquet
+
+
+class ArrowReader(_ColumnarReader):
+    """Arrow IPC: the file format (also called Feather) and the stream format."""
+
+    def sample(self, file: LocalFile) -> int | None:
+        """The schema; rows are not known without reading."""
+        with self._open(file) as (schema, _):
+            self._schemas.append(schema)
+        return None
+
+    def batches(self, file: LocalFile, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
+        """The batches of the file, large ones in slices."""
+        with self._open(file) as (schema, batches), _damage(file):
+            names = [name for name in schema.names if columns is None or name in columns]
+            for batch in batches:
+                rows = max(1, self.batch_bytes * max(1, batch.num_rows) // max(1, batch.nbytes))
+                for start in range(0, batch.num_rows, rows):
+                    yield _decoded(batch.slice(start, rows).select(names))
+
+    @contextmanager
+    def _open(self, file: LocalFile) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+        with file.open() as handle:
+            with _damage(file):
+                random = handle.read(len(MAGIC)) == MAGIC
+                handle.seek(0)
+                reader = pa.ipc.open_file(handle) if random else pa.ipc.open_stream(handle)
+            batches = (reader.get_batch(i) for i in range(reader.num_record_batches)) if random else iter(reader)
+            yield reader.schema, batches
+
+
+@contextmanager
+def _damage(file: LocalFile) -> Iterator[None]:
+    """Say of which file it is that Arrow complains."""
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DataError(
+            f"file {file.rel} is not a whole {file.format} file", next="write or copy it again; check its suffix"
+        ) from error
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    """A field as values flow: dictionaries decoded, no metadata of the writer's."""
+    type = field.type
+    return pa.field(field.name, type.value_type if pa.types.is_dictionary(type) else type)
+
+
+def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Dictionary columns as plain ones."""
+    columns = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema([_plain(field) for field in batch.schema]))

@@ -1,0 +1,143 @@
+"""Cutting JSON text into rows and blocks of rows, without holding more than a block and a row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from wherry import DataError
+
+LARGEST_ROW = 1 << 30
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_FLAT = rb'(?:[^{}\[\]"]++|%b)*+' % _STRING
+STRINGS = re.compile(_STRING, re.DOTALL)
+OUTSIDE = re.compile(rb'[^{}\[\]"]*+([{}\[\]"])', re.DOTALL)
+"""Up to the next bracket or quote."""
+INSIDE = re.compile(rb'(?:[^{}\[\]"]++|%b|\{%b\}|\[%b\])*+([{}\[\]"])' % (_STRING, _FLAT, _FLAT), re.DOTALL)
+"""Over strings and all that holds no brackets in brackets, up to the next bracket, or the quote of a cut-off string."""
+
+
+def lines(reader: Any, size: int, name: str) -> Iterator[bytes]:
+    """Blocks of whole lines of about `size` bytes. Raises `DataError` for a line longer than `LARGEST_ROW`."""
+    rest: list[bytes] = []
+    held = 0
+    while data := reader.read(size):
+        end = data.rfind(b"\n") + 1
+        if end:
+            yield b"".join([*rest, data[:end]])
+            rest, held = [], 0
+        rest.append(data[end:])
+        held += len(data) - end
+        if held > LARGEST_ROW:
+            raise DataError(f"file {name} has a line of more than {LARGEST_ROW >> 20} MiB", next="is it JSON lines?")
+    if held:
+        yield b"".join(rest)
+
+
+def elements(reader: Any, size: int, name: str) -> Iterator[list[bytes]]:
+    """Lists, each of about `size` bytes, of the objects in a JSON array, or of objects one after the other."""
+    scan = _Scan(name)
+    found: list[bytes] = []
+    held = 0
+    while data := reader.read(size):
+        for element in scan.feed(data):
+            found.append(element)
+            held += len(element)
+        if held >= size:
+            yield found
+            found, held = [], 0
+    if found:
+        yield found
+    scan.finish()
+
+
+class _Scan:
+    """Finds where the objects at the top of the text begin and end."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._buffer = b""
+        self._at = 0
+        self._start: int | None = None
+        self._gap = 0
+        self._depth = 0
+        self._array = False
+        self._began = False
+        self._ended = False
+        self._count = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Objects that are complete with this piece of the text."""
+        self._buffer += data
+        if len(self._buffer) > LARGEST_ROW:
+            raise self._error(f"is larger than {LARGEST_ROW >> 20} MiB")
+        while token := (INSIDE if self._depth else OUTSIDE).match(self._buffer, self._at):
+            sign = token[1]
+            if sign == b'"':
+                self._outside_only()
+                break  # the string goes on in the next piece
+            if sign in b"{[":
+                self._open(sign, token.start(1))
+            else:
+                yield from self._close(sign, token.start(1))
+            self._at = token.end()
+        self._forget()
+
+    def finish(self) -> None:
+        """The text has ended. Raises `DataError` when it stops in the middle."""
+        self._between(len(self._buffer))
+        if self._start is not None or (self._array and not self._ended):
+            raise self._error("is cut off: the text ends before it is closed")
+
+    def _open(self, sign: bytes, at: int) -> None:
+        if not self._began and sign == b"[":
+            self._between(at)
+            self._began = self._array = True
+            self._gap = at + 1
+            return
+        self._began = True
+        if self._depth == 0:
+            self._between(at)
+            if sign != b"{" or self._ended:
+                raise self._error("is not a JSON object")
+            self._start = at
+        self._depth += 1
+
+    def _close(self, sign: bytes, at: int) -> Iterator[bytes]:
+        if self._depth == 0:
+            self._between(at)
+            if not self._array or self._ended or sign != b"]":
+                raise self._error("has a bracket that nothing opens")
+            self._ended = True
+            self._gap = at + 1
+            return
+        self._depth -= 1
+        if self._depth == 0 and self._start is not None:
+            yield self._buffer[self._start : at + 1]
+            self._count += 1
+            self._start, self._gap = None, at + 1
+
+    def _outside_only(self) -> None:
+        if self._depth == 0:
+            raise self._error("is not a JSON object")
+
+    def _between(self, end: int) -> None:
+        """What stands between objects: a comma in an array, else white space."""
+        if self._start is not None:
+            return
+        gap = self._buffer[self._gap : end].strip()
+        if gap not in ((b"", b",") if self._array and not self._ended else (b"",)):
+            raise self._error("is not a JSON object")
+
+    def _forget(self) -> None:
+        """Drop what is done with."""
+        keep = self._start if self._start is not None else min(self._gap, self._at)
+        self._buffer = self._buffer[keep:]
+        self._at -= keep
+        self._gap = max(0, self._gap - keep)
+        if self._start is not None:
+            self._start = 0
+
+    def _error(self, what: str) -> DataError:
+        return DataError(f"file {self._name}, element {self._count + 1} {what}", row=self._count)
