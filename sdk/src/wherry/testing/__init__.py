@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wherry.pipeline.select import Wish as Wish
     from wherry.testing.compare import digest as digest
     from wherry.testing.compare import tables_equal as tables_equal
     from wherry.testing.faults import Faults as Faults
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from wherry.testing.memory import Store as Store
 
 _HOME = {
+    "wherry.pipeline.select": "Wish",
     "wherry.testing.compare": "digest tables_equal",
     "wherry.testing.faults": "Faults hang slow",
     "wherry.testing.harness": "run_sync",
