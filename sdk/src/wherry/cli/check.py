@@ -11,7 +11,8 @@ import click
 
 from wherry.cli.app import App, debug_option, json_option, pass_app
 from wherry.cli.complete import destination_names
-from wherry.cli.ends import holding, reading, writing
+from wherry.cli.connect import new_destination
+from wherry.cli.ends import errors_of, holding, reading
 from wherry.cli.options import dest_set_option, schema_option, set_option, source_argument, workspace
 from wherry.cli.report import report
 from wherry.errors import WherryError
@@ -75,7 +76,8 @@ def _source(end: End, ends: list[End]) -> Checked:
 
 
 def _destination(end: End, ends: list[End]) -> Checked:
-    with writing(end) as destination:
+    destination = new_destination(end)
+    with errors_of(end):
         destination.check()
     ends.append(end)
     return _reached(end, destination.label())
@@ -92,9 +94,8 @@ def _place(source_end: End, destination_end: End, schema: str | None) -> Checked
     """Where rows of this source would go, and what was there before."""
     from wherry.pipeline.run import Settings, name_run
 
-    with reading(source_end) as source, writing(destination_end) as destination:
-        names = name_run(source, source_end.connector, destination, Settings(schema=schema))
-    with holding(destination_end, names.pipeline, names.schema) as session:
+    names = name_run(source_end.new(), source_end.connector, new_destination(destination_end), Settings(schema=schema))
+    with holding(destination_end, names.pipeline, names.schema) as session, errors_of(destination_end):
         last = next((run for run in session.runs() if run.pipeline == names.pipeline), None)
     before = "no run yet" if last is None else f"run {last.run}: {last.outcome or 'not finished'}"
     record = {"ok": True, "pipeline": names.pipeline, "schema": names.schema, "run": last.run if last else None}

@@ -10,7 +10,7 @@ from wherry.cli.connect import End, new_destination, open_source
 from wherry.errors import DestinationError, TransientError, UsageError, WherryError
 
 if TYPE_CHECKING:
-    from wherry.contracts.destination import Destination, Session
+    from wherry.contracts.destination import Session
     from wherry.contracts.source import Source
     from wherry.contracts.values import Stream
     from wherry.pipeline.select import Wishes
@@ -28,29 +28,29 @@ def reading(end: End) -> Iterator[Source]:
 
 
 @contextmanager
-def writing(end: End) -> Iterator[Destination]:
-    """A destination; its errors say whose they are, and one that might pass counts as the destination's failure."""
-    destination = new_destination(end)
+def errors_of(end: End) -> Iterator[None]:
+    """As `End.errors`; what might pass by itself counts as the destination's failure when it is one's."""
     try:
-        yield destination
-    except TransientError as error:
-        failed = DestinationError(error.message, key=error.key, next=error.next, where=error.where)
-        raise end.explain(failed) from error
+        yield
     except WherryError as error:
-        raise end.explain(error) from error.__cause__
+        cause: BaseException | None = error.__cause__
+        if end.kind == "destination" and isinstance(error, TransientError):
+            cause, error = error, DestinationError(error.message, key=error.key, next=error.next, where=error.where)
+        raise end.explain(error) from cause
 
 
 @contextmanager
 def holding(end: End, pipeline: str, schema: str, *, read_only: bool = True, wait: float = 0) -> Iterator[Session]:
-    """A session of the destination, closed at the end."""
-    with writing(end) as destination:
-        session = destination.open(pipeline, schema=schema, read_only=read_only, wait=wait)
-        outcome = "failed"
-        try:
-            yield session
-            outcome = "ok"
-        finally:
-            session.close(outcome)
+    """A session of the destination, closed at the end. What it raises in the body belongs under `errors_of(end)`."""
+    with errors_of(end):
+        session = new_destination(end).open(pipeline, schema=schema, read_only=read_only, wait=wait)
+    try:
+        yield session
+    except BaseException:
+        session.close("failed")
+        raise
+    with errors_of(end):
+        session.close()
 
 
 def discovered(end: End, source: Source, wishes: Wishes) -> list[Stream]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from textwrap import wrap
 
-import click
+from wherry.cli.style import Line, look, write
 
 _GAP = "  "
 _LEAST = 8
@@ -38,7 +36,7 @@ class Printer:
         self._heads = [clean(head) for head in heads]
         self._right = frozenset(right)
         self._widths = [cells(head) for head in self._heads]
-        self._width = available()
+        self._look = look(sys.stdout)
         self._folded = folded
         self._begun = False
         self.hidden = 0
@@ -49,17 +47,14 @@ class Printer:
         body = [[clean(cell) for cell in row] for row in rows]
         for row in body:
             self._widths = [max(width, cells(cell)) for width, cell in zip(self._widths, row, strict=True)]
-        widths = self._widths if self._width is None else fit(self._widths, self._width)
+        widths = self._widths if self._look.width is None else fit(self._widths, self._look.width)
         self.hidden = len(self._heads) - len(widths)
-        printed = []
-        if not self._begun:
-            self._begun = True
-            head = self._line(self._heads, widths)
-            printed.append(click.style(head, bold=True) if colour() else head)
+        printed: list[Line] = [] if self._begun else [[(self._line(self._heads, widths), "bold")]]
+        self._begun = True
         for row in body:
-            printed += [self._line(line, widths) for line in (self._lines(row, widths) if self._folded else [row])]
-        if printed:
-            click.echo("\n".join(printed))
+            lines = self._lines(row, widths) if self._folded else [row]
+            printed += [[(self._line(line, widths), "")] for line in lines]
+        write(sys.stdout, printed, self._look.color)
 
     @staticmethod
     def _lines(row: Sequence[str], widths: Sequence[int]) -> Iterable[Sequence[str]]:
@@ -74,18 +69,6 @@ class Printer:
             for place, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
         return _GAP.join(shown).rstrip()
-
-
-def available() -> int | None:
-    """Cells of a line on standard output; None when it is no terminal and COLUMNS says nothing."""
-    if os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty():
-        return shutil.get_terminal_size().columns
-    return None
-
-
-def colour() -> bool:
-    """Whether standard output may have colours."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def fit(widths: Sequence[int], total: int) -> list[int]:
