@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from wherry.config.environment import LIMIT, Environment, read_dotenv
 from wherry.errors import UsageError
 
@@ -22,7 +21,7 @@ line
 -----END"
 docker style line
 CRLF=yes\r
-SPACED="x" 
+SPACED="x"\x20
 LAST=end"""
 
 
@@ -73,7 +72,7 @@ def test_what_is_wrong_with_a_file(tmp_path: Path, data: bytes, message: str) ->
 
 def test_a_folder_in_its_place_is_said(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
-    with pytest.raises(UsageError, match="cannot read .*: Is a directory"):
+    with pytest.raises(UsageError, match=r"cannot read .*: Is a directory"):
         Environment.load(tmp_path, {})
 
 

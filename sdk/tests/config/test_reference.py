@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wherry_distributions import write_distribution
-
 from wherry.config.project import Project
 from wherry.config.reference import Reference, resolve
 from wherry.errors import UsageError
 from wherry.host.registry import Registry
+from wherry_distributions import write_distribution
 
 YAML = """\
 sources:
@@ -89,7 +88,9 @@ def test_a_name_of_the_project_goes_before_all_else(registry: Registry, folder: 
     project = Project.find()
     shop = source("shop", registry, project)
     assert (shop.connector, shop.name, shop.origin) == ("acme", "shop", "wherry.yaml, line 2")
-    assert {key: (s.value, s.origin) for key, s in shop.settings.items()} == {"url": ("acme://h", "wherry.yaml, line 2")}
+    assert {key: (s.value, s.origin) for key, s in shop.settings.items()} == {
+        "url": ("acme://h", "wherry.yaml, line 2")
+    }
     assert source("acme", registry, project).connector == "tables"
     assert source("local", registry, project).object == f"{folder}/mine.py"
     assert resolve("destination", "wh", registry, project).connector == "lake"

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wherry_distributions import write_distribution
-
 from wherry import hookimpl
 from wherry.host.hooks import Events, load_observers, observer
 from wherry.host.registry import Registry
+from wherry_distributions import write_distribution
 
 
 class Recorder:

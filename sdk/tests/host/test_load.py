@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from wherry_distributions import SOURCE, write_source
-
 from wherry import Source
 from wherry.errors import PluginError, UsageError, WherryError
 from wherry.host.load import load, load_object
 from wherry.host.registry import Registry
+from wherry_distributions import SOURCE, write_source
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def test_loads_the_class_and_nothing_of_other_plugins(path: Path) -> None:
     write_source(path, "other", "raise RuntimeError")
     cls = load(Registry.scan([str(path)]).find("source", "acme"))
     assert issubclass(cls, Source)
-    assert cls(cls.Config(size="4")).config.size == 4
+    assert cls(cls.Config.model_validate({"size": "4"})).config.size == 4
     assert "plugin_other" not in sys.modules
 
 
@@ -68,7 +67,9 @@ def test_an_interrupt_is_not_swallowed(path: Path) -> None:
 
 
 def test_what_is_printed_at_import_stays_off_both_outputs(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    noise = "import os, sys\nprint('one')\nos.write(1, b'two')\nprint('three', file=sys.stderr)\nos.system('echo four')\n"
+    noise = (
+        "import os, sys\nprint('one')\nos.write(1, b'two')\nprint('three', file=sys.stderr)\nos.system('echo four')\n"
+    )
     write_source(path, "acme", noise + SOURCE)
     assert issubclass(load(Registry.scan([str(path)]).find("source", "acme")), Source)
     os.write(1, b"after\n")

@@ -10,10 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from wherry_distributions import SOURCE, write_distribution, write_source
-
 from wherry.host.probe import Report, probe_all
 from wherry.host.registry import Registry
+from wherry_distributions import SOURCE, write_distribution, write_source
 
 
 def reports(path: Path, seconds: float = 20) -> dict[str, Report]:
@@ -77,8 +76,9 @@ def test_an_endless_import_is_cut_off_with_all_it_started(path: Path) -> None:
 def test_the_child_ends_when_its_parent_is_killed(path: Path) -> None:
     text = "import os, pathlib\npathlib.Path(__file__).with_name('pid').write_text(str(os.getpid()))\nwhile True: pass"
     write_source(path, "endless", text)
-    script = f"from wherry.host.probe import *; from wherry.host.registry import *; probe_all(Registry.scan(['{path}']).plugins)"
-    parent = subprocess.Popen([sys.executable, "-c", script])
+    script = "import sys; from wherry.host.probe import *; from wherry.host.registry import *\n"
+    script += "probe_all(Registry.scan(sys.argv[1:]).plugins)"
+    parent = subprocess.Popen([sys.executable, "-c", script, str(path)])
     deadline = time.monotonic() + 20
     while not (path / "pid").exists() or not (path / "pid").read_text():
         assert time.monotonic() < deadline

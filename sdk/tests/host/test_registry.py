@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from wherry_distributions import write_distribution, write_source
-
 from wherry.errors import PluginError, UsageError
 from wherry.host.registry import Registry
+from wherry_distributions import write_distribution, write_source
 
 
 def scan(folder: Path, contract: int = 1) -> Registry:
@@ -70,7 +69,7 @@ def test_a_scheme_claimed_twice_is_refused_but_both_connectors_work_by_name(tmp_
         write_distribution(tmp_path, f"dist-{name}", groups)
     registry = scan(tmp_path)
     assert registry.find("source", "one").conflicts == ("scheme acme is also claimed by two (dist-two 1.0)",)
-    with pytest.raises(PluginError, match="scheme 'acme' is claimed by two sources: one .* and two") as caught:
+    with pytest.raises(PluginError, match=r"scheme 'acme' is claimed by two sources: one .* and two") as caught:
         registry.by_scheme("source", "acme")
     assert caught.value.next == "say which: one:…  or  two:…"
 

@@ -2,12 +2,13 @@
 
 Only mappings, lists and scalars; no tags that build objects, no merge keys, no duplicate keys. Everything is text but
 null, true and false: whoever declares a key turns its text into a number, so that `no`, `08:30`, `2024-01-01` and the
-password `0123` stay what they look like.
+password `0123` stay what they look like. Built from the parser's events, which need no recursion, under a limit of
+depth: the composers of the YAML libraries end the process on a file of opening brackets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,6 @@ DEPTH = 50
 
 Path = tuple[str | int, ...]
 _TAG = "tag:yaml.org,2002:"
-_SCALARS = ("str", "int", "float", "bool", "null", "timestamp", "value", "merge")
 _NULL = ("", "~", "null", "Null", "NULL")
 _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 
@@ -46,58 +46,111 @@ def parse(text: str, name: str) -> Document:
 
     if len(text) > SIZE:
         raise UsageError(f"{name} is larger than {SIZE >> 20} MiB", next="split the project")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    builder = _Builder(name, events)
     try:
-        root = yaml.compose(text, Loader=loader)
+        return Document(builder.document(), builder.lines)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(filter(None, (error.problem, error.context)))
-        raise _error(name, mark.line + 1 if mark else 1, what or "not YAML") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise _error(name, 1, "nested too deeply" if isinstance(error, RecursionError) else "not YAML text") from None
-    builder = _Builder(name)
-    value = builder.build(root, ()) if root is not None else None
-    return Document(value, builder.lines)
+        raise _error(name, mark.line + 1 if mark else 1, what) from None
+    except yaml.YAMLError:
+        raise _error(name, 1, "holds characters that YAML does not allow") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """A value, how many values it holds with itself, and how deep it is."""
+
+    value: Any
+    size: int = 1
+    depth: int = 0
 
 
 class _Builder:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, events: Iterator[Any]) -> None:
         self.name = name
         self.lines: dict[Path, int] = {}
-        self.count = 0
+        self._events = events
+        self._anchors: dict[str, _Built] = {}
+        self._count = 0
 
-    def build(self, node: Any, path: Path) -> Any:
-        line = node.start_mark.line + 1
-        self.lines.setdefault(path, line)
-        self.count += 1
-        if self.count > NODES or len(path) > DEPTH:
-            raise _error(self.name, line, f"more than {NODES} values or {DEPTH} levels, aliases included")
-        kind = node.tag.removeprefix(_TAG)
-        if node.id == "mapping" and kind == "map":
-            return self._mapping(node, path)
-        if node.id == "sequence" and kind == "seq":
-            return [self.build(item, (*path, i)) for i, item in enumerate(node.value)]
-        if node.id == "scalar" and kind in _SCALARS:
-            return _scalar(node, kind)
-        raise _error(self.name, line, f"the tag {node.tag.replace(_TAG, '!!')} is not allowed")
+    def document(self) -> Any:
+        """The value of the only document, None if there is none."""
+        next(self._events)  # the stream starts
+        event = next(self._events)
+        if self._is(event, "StreamEnd"):
+            return None
+        built = self._build(next(self._events), ())
+        next(self._events)  # the document ends
+        after = next(self._events)
+        if not self._is(after, "StreamEnd"):
+            raise self._refuse(after, "holds a second document: expected a single document")
+        return built.value
 
-    def _mapping(self, node: Any, path: Path) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, item in node.value:
-            line = key.start_mark.line + 1
-            if key.id != "scalar" or key.tag == f"{_TAG}merge":
-                raise _error(self.name, line, "keys are plain words; merge keys (<<) are not read")
-            if key.value in found:
-                first = self.lines[*path, key.value]
-                raise _error(self.name, line, f"key {key.value!r} stands already on line {first}")
-            self.lines[*path, key.value] = line
-            found[key.value] = self.build(item, (*path, key.value))
-        return found
+    def _build(self, event: Any, path: Path) -> _Built:
+        self.lines.setdefault(path, event.start_mark.line + 1)
+        if self._is(event, "Alias"):
+            known = self._anchors.get(event.anchor)
+            if known is None:
+                raise self._refuse(event, f"the alias *{event.anchor} names nothing that stands before it")
+            self._check(event, known, path)
+            return known
+        self._check(event, _Built(None), path)
+        built = self._content(event, path)
+        if event.anchor:
+            self._anchors[event.anchor] = built
+        return built
+
+    def _content(self, event: Any, path: Path) -> _Built:
+        if self._is(event, "Scalar"):
+            self._tagged(event, "str")
+            return _Built(_scalar(event))
+        if self._is(event, "SequenceStart"):
+            self._tagged(event, "seq")
+            items: list[_Built] = []
+            while not self._is(event := next(self._events), "SequenceEnd"):
+                items.append(self._build(event, (*path, len(items))))
+            return _around([item.value for item in items], items)
+        self._tagged(event, "map")
+        return self._mapping(path)
+
+    def _mapping(self, path: Path) -> _Built:
+        found: dict[str, _Built] = {}
+        while not self._is(event := next(self._events), "MappingEnd"):
+            if not self._is(event, "Scalar") or (event.value == "<<" and not event.style):
+                raise self._refuse(event, "keys are plain words; merge keys (<<) are not read")
+            self._tagged(event, "str")
+            inner = (*path, event.value)
+            if event.value in found:
+                raise self._refuse(event, f"key {event.value!r} stands already on line {self.lines[inner]}")
+            self.lines[inner] = event.start_mark.line + 1
+            found[event.value] = self._build(next(self._events), inner)
+        return _around({key: item.value for key, item in found.items()}, list(found.values()))
+
+    def _check(self, event: Any, built: _Built, path: Path) -> None:
+        self._count += built.size
+        if self._count > NODES or len(path) + built.depth > DEPTH:
+            raise self._refuse(event, f"more than {NODES} values or {DEPTH} levels, aliases included")
+
+    def _tagged(self, event: Any, allowed: str) -> None:
+        if event.tag not in (None, "!", f"{_TAG}{allowed}"):
+            raise self._refuse(event, f"the tag {event.tag.replace(_TAG, '!!')} is not allowed")
+
+    def _is(self, event: Any, kind: str) -> bool:
+        return bool(type(event).__name__ == f"{kind}Event")
+
+    def _refuse(self, event: Any, what: str) -> UsageError:
+        return _error(self.name, event.start_mark.line + 1, what)
 
 
-def _scalar(node: Any, kind: str) -> Any:
-    text = node.value
-    if node.style is not None or kind == "str":
+def _around(value: Any, items: list[_Built]) -> _Built:
+    return _Built(value, 1 + sum(i.size for i in items), 1 + max((i.depth for i in items), default=0))
+
+
+def _scalar(event: Any) -> Any:
+    text = event.value
+    if event.style or event.tag:  # quoted, or said to be text
         return text
     if text in _NULL:
         return None

@@ -72,7 +72,9 @@ def read_dotenv(path: Path) -> Iterator[tuple[str, Setting]]:
         end = text.find("\n", at)
         end = len(text) if end < 0 else end
         if "WHERRY_" in text[at:end].partition("#")[0]:
-            raise UsageError(f".env, line {line}: expected NAME=value, with quotes closed", next=f"correct line {line} of {path}")
+            raise UsageError(
+                f".env, line {line}: expected NAME=value, with quotes closed", next=f"correct line {line} of {path}"
+            )
         at = end + 1
 
 

@@ -126,10 +126,9 @@ def _inside(text: str) -> Iterator[str]:
         yield setting[2]
     for name, value in re.findall(r"([\w.-]+)\s*=\s*('[^']*'|\"[^\"]*\"|[^\s&;]+)", text):
         if _LOUD.search(name):
-            yield from {value.strip("'\""), unquote(value)}
-    userinfo = re.search(r"://([^/?#]*)@", text) or re.search(r"://(.*)@", text)
-    if userinfo:
-        password = userinfo[1].partition(":")[2]
+            yield from {value.strip("'\""), value.partition("#")[0], unquote(value)}
+    for userinfo in re.findall(r"://([^/?#]*)@", text) + re.findall(r"://(.*)@", text):
+        password = userinfo.partition(":")[2]
         yield from {password, unquote(password)}
 
 

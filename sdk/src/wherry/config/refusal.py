@@ -58,19 +58,20 @@ def model_at(model: type[BaseModel] | None, path: Path) -> type[BaseModel] | Non
     """The model that the keys of `path` lead to, if there is one."""
     annotation: Any = model
     for step in path:
-        found = _model(annotation)
+        found = model_of(annotation)
         if found is not None:
             annotation = fields(found)[str(step)].annotation if str(step) in fields(found) else None
         else:
             annotation = next((a for a in reversed(typing.get_args(annotation))), None)
-    return _model(annotation)
+    return model_of(annotation)
 
 
-def _model(annotation: Any) -> type[BaseModel] | None:
+def model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model in a type such as `Model | None`, if there is one."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
-        return next(filter(None, map(_model, typing.get_args(annotation))), None)
+        return next(filter(None, map(model_of, typing.get_args(annotation))), None)
     return None
 
 

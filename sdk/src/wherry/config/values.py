@@ -19,7 +19,7 @@ from pydantic import SecretBytes, SecretStr, ValidationError
 from wherry.config.environment import Environment, Setting, read_small
 from wherry.config.redact import Redactor, one_line
 from wherry.config.reference import Reference
-from wherry.config.refusal import Refusal, explain, fields
+from wherry.config.refusal import Refusal, explain, fields, model_of
 from wherry.contracts.config import ConnectorConfig
 from wherry.errors import UsageError, WherryError
 from wherry.near import near
@@ -170,8 +170,11 @@ def _substituted(value: Any, put: Any) -> Any:
 def _learn(redactor: Redactor, model: type[ConnectorConfig], key: str, setting: Setting) -> None:
     if key == model.reference:  # messages show it without its password
         redactor.add_inside(str(setting.value))
-    elif is_secret(model, key) or "(file " in setting.origin:
+        return
+    if "(file " in setting.origin:
         redactor.add(setting.value)
+    if is_secret(model, key):
+        redactor.add(list(_secrets(model.model_fields[key].annotation, setting.value)))
     else:
         redactor.add_inside(str(setting.value))
 
@@ -184,9 +187,20 @@ def is_secret(model: type[ConnectorConfig], key: str) -> bool:
 def _holds_secret(annotation: Any) -> bool:
     if isinstance(annotation, type) and issubclass(annotation, (SecretStr, SecretBytes)):
         return True
-    if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
-        return any(_holds_secret(info.annotation) for info in annotation.model_fields.values())
+    if model_of(annotation):
+        return any(_holds_secret(info.annotation) for info in fields(model_of(annotation)).values())
     return any(map(_holds_secret, typing.get_args(annotation)))
+
+
+def _secrets(annotation: Any, value: Any) -> Iterator[Any]:
+    """What is secret in a value: all of it, unless its type is a model, whose other keys may be said."""
+    model = model_of(annotation)
+    if model is None or not isinstance(value, Mapping):
+        yield value
+        return
+    for key, info in fields(model).items():
+        if key in value and _holds_secret(info.annotation):
+            yield from _secrets(info.annotation, value[key])
 
 
 def _shaped(model: type[ConnectorConfig], key: str, value: Any) -> Any:
