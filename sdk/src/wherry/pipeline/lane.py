@@ -98,6 +98,8 @@ class Lane:
                         self._rows_read(item)
                     finally:
                         reader.done(item)
+                    if self._sampled():
+                        return self._end(End(), reader)
                 else:
                     self._marked(item, reader)
             raise StreamError("the read ended without saying so")
@@ -193,7 +195,8 @@ class Lane:
 
     def _rows_read(self, item: Rows) -> None:
         lane = self._stream(item.stream)
-        batch = item.data
+        limit = lane.conformer.selection.limit
+        batch = item.data if limit is None else item.data.slice(0, limit - lane.total)
         self._begun = self._begun or time.time_ns() // 1000
         first = lane.total
         lane.total += batch.num_rows
@@ -216,6 +219,11 @@ class Lane:
         if conformed.num_rows or rejects.count:
             with at_destination():
                 self._write(item.stream, lane, conformed, rejects)
+
+    def _sampled(self) -> bool:
+        """Whether every stream has the few rows that were asked for: the rest is not worth reading."""
+        limits = ((lane.conformer.selection.limit, lane.total) for lane in self._streams.values())
+        return all(limit is not None and total >= limit for limit, total in limits)
 
     def _write(self, path: str, lane: _Lane, rows: Any, rejects: Rejects) -> None:
         load = self._prepare(path, lane)

@@ -82,6 +82,9 @@ class Lanes:
 
     def _one(self, work: Work, split: Split, source: Source | None) -> Source | None:
         """One split to its end; returns the source if it can be used again."""
+        for selection in work.streams:
+            if (outcome := self._context.outcomes.get(selection.stream.path)) is not None:
+                outcome.begin()
         holder = _Holder(source, self._context)
         done = False
         if not self._context.stop.is_set() and id(work) not in self._failed:

@@ -25,7 +25,7 @@ class StreamOutcome:
     outcome: str = "waiting"
     error: WherryError | None = None
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NUMBERS, 0))
-    began: float = field(default_factory=time.monotonic)
+    began: float | None = None
     seconds: float = 0
 
     def add(self, counts: dict[str, int]) -> None:
@@ -33,10 +33,14 @@ class StreamOutcome:
         for name, number in counts.items():
             self.counts[name] += number
 
+    def begin(self) -> None:
+        """Its first split is taken up; later calls change nothing."""
+        self.began = time.monotonic() if self.began is None else self.began
+
     def finish(self, outcome: str, error: WherryError | None = None) -> None:
         """The stream is over."""
         self.outcome, self.error = outcome, error
-        self.seconds = time.monotonic() - self.began
+        self.seconds = 0 if self.began is None else time.monotonic() - self.began
 
 
 @dataclass(slots=True, kw_only=True)
