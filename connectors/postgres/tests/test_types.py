@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 import pyarrow as pa
 import pytest
-
 from wherry import KIND, Batch, DataError, Selection, Stream
 from wherry_source_postgres.source import PostgresSource
+
+Sources = Callable[..., PostgresSource]
 
 # name -> (values that the Arrow type holds, values that turn the column into text or are text anyhow)
 VALUES: dict[str, tuple[list[str], list[str]]] = {
@@ -33,7 +34,10 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
         ["0", "1.50", "-0.000000001", "9" * 29 + ".999999999"],
         ["NaN", "0.1234567891", "1" + "0" * 29, "9" * 200 + "." + "9" * 200],
     ),
-    "text": (["", "a", "NULL", "NA", r"\N", r"\.", "a\nb\r\nc", '"', '""', "'", ",", "\ufeffx", "😀", " ", "\u2028"], []),
+    "text": (
+        ["", "a", "NULL", "NA", r"\N", r"\.", "a\nb\r\nc", '"', '""', "'", ",", "\ufeffx", "😀", " ", "\u2028"],
+        [],
+    ),
     "varchar": (["", "a b", "null"], []),
     "bpchar": (["a ", "", "b"], []),
     "date": (["0001-01-01", "1970-01-01", "9999-12-31"], ["infinity", "-infinity", "0044-03-15 BC", "5874897-12-31"]),
@@ -149,7 +153,14 @@ def _arrays(values: list[str], delimiter: str) -> list[str | None]:
     flat = delimiter.join(["NULL", *quoted])
     first, last = quoted[0], quoted[-1]
     square = f"{{{{{first}{delimiter}NULL}}{delimiter}{{{last}{delimiter}{first}}}}}"
-    return [None, "{}", f"{{{flat}}}", square, f"[0:1]={{{first}{delimiter}{last}}}", f"[-1:-1][3:4]={{{{{first}{delimiter}NULL}}}}"]
+    return [
+        None,
+        "{}",
+        f"{{{flat}}}",
+        square,
+        f"[0:1]={{{first}{delimiter}{last}}}",
+        f"[-1:-1][3:4]={{{{{first}{delimiter}NULL}}}}",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -173,17 +184,17 @@ def typed(database: str) -> list[Case]:
     return found
 
 
-def read(url: str, name: str) -> tuple[Stream, list[Any], pa.DataType]:
+def read(source: PostgresSource, name: str) -> tuple[Stream, list[Any], pa.DataType]:
     """The stream, the values of its column v in order of id, and the type they came in."""
-    source = PostgresSource(PostgresSource.Config(url=url))
-    try:
-        (stream,) = (s for s in source.discover() if s.name == name)
-        (plan,) = source.plan([Selection(stream=stream)], {})
-        batches = [item.data for item in source.read(plan.splits[0]) if isinstance(item, Batch)]
-    finally:
-        source.close()
+    (stream,) = (s for s in source.discover() if s.name == name)
+    (plan,) = source.plan([Selection(stream=stream)], {})
+    batches = [item.data for item in source.read(plan.splits[0]) if isinstance(item, Batch)]
     table = pa.Table.from_batches(batches).sort_by("id")
-    return stream, table.column("v").to_pylist() if not _temporal(table) else _texts(table), table.schema.field("v").type
+    return (
+        stream,
+        table.column("v").to_pylist() if not _temporal(table) else _texts(table),
+        table.schema.field("v").type,
+    )
 
 
 def _temporal(table: pa.Table) -> bool:
@@ -211,14 +222,16 @@ def array_literal(document: Any, delimiter: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def test_every_stock_type_arrives_exactly(database: str, typed: list[Case]) -> None:
-    failures = []
-    with psycopg.connect(database, options="-c timezone=UTC -c extra_float_digits=3 -c intervalstyle=postgres") as other:
+def test_every_stock_type_arrives_exactly(database: str, typed: list[Case], source_of: Sources) -> None:
+    failures, source = [], source_of(database)
+    with psycopg.connect(
+        database, options="-c timezone=UTC -c extra_float_digits=3 -c intervalstyle=postgres"
+    ) as other:
         for case in typed:
             table = psycopg.sql.Identifier(case.table)
             select = psycopg.sql.SQL("select v::text from {} order by id").format(table)
             wanted = [row[0] for row in other.execute(select).fetchall()]
-            stream, got, _ = read(database, case.table)
+            stream, got, _ = read(source, case.table)
             if case.element and KIND not in stream.schema.field("v").metadata:
                 case = replace(case, element=None)  # plain text: the array literal itself
             again = [back(other, case, value, text) for value, text in zip(got, wanted, strict=True)]
@@ -228,33 +241,40 @@ def test_every_stock_type_arrives_exactly(database: str, typed: list[Case]) -> N
     assert len(typed) > 200
 
 
+def fetched(other: psycopg.Connection[Any], sql: Any, *values: Any) -> tuple[Any, ...]:
+    row = other.execute(sql, values, prepare=False).fetchone()
+    assert row is not None
+    return tuple(row)
+
+
 def back(other: psycopg.Connection[Any], case: Case, value: Any, text: str | None) -> str | None:
     """The delivered value as the server prints it after taking it back."""
-    if value is None:
-        return None
     given = literal(value)
+    if given is None:
+        return None
     if case.element in {"json", "jsonb"} and not given.startswith('"'):
         assert json.loads(given) == elements(other, case, text)
         return text
     if case.element is not None:
         document = json.loads(given, parse_float=str, parse_int=str)
-        given = document if isinstance(document, str) else array_literal(document, ";" if case.element == "box" else ",")
+        given = (
+            document if isinstance(document, str) else array_literal(document, ";" if case.element == "box" else ",")
+        )
     sql = psycopg.sql.SQL("select (%s::text::" + case.type + ")::text, %s::text::" + case.type + "::text = %s")
-    returned = other.execute(sql, (given, text, text), prepare=False).fetchone()
+    returned = fetched(other, sql, given, text, text)
     if case.element is None and case.type == "numeric" and text is not None:
-        same = other.execute("select %s::text::numeric = %s::text::numeric", (given, text)).fetchone()[0]
-        return text if same else returned[0]  # 1.50 comes as 1.500000000: the same number
-    return returned[0]
+        same = fetched(other, "select %s::text::numeric = %s::text::numeric", given, text)[0]
+        return text if same else str(returned[0])  # 1.50 comes as 1.500000000: the same number
+    return str(returned[0])
 
 
 def elements(other: psycopg.Connection[Any], case: Case, text: str | None) -> Any:
     """The documents inside an array of JSON, nested as the array is."""
     sql = psycopg.sql.SQL("select %s::text::" + case.type)
-    value = other.execute(sql, (text,), prepare=False).fetchone()[0]
-    return value
+    return fetched(other, sql, text)[0]
 
 
-def test_arrow_types_of_ordinary_values(database: str, typed: list[Case]) -> None:
+def test_arrow_types_of_ordinary_values(database: str, typed: list[Case], source_of: Sources) -> None:
     wanted = {
         "bool": pa.bool_(), "int2": pa.int16(), "int4": pa.int32(), "int8": pa.int64(), "oid": pa.int64(),
         "float4": pa.float32(), "float8": pa.float64(), "numeric": pa.decimal128(38, 9), "bytea": pa.binary(),
@@ -262,14 +282,15 @@ def test_arrow_types_of_ordinary_values(database: str, typed: list[Case]) -> Non
         "timestamptz": pa.timestamp("us", "UTC"), "time_stamp": pa.timestamp("us", "UTC"), "text": pa.string(),
         "cardinal_number": pa.int32(), "xid8": pa.decimal128(20, 0),
     }  # fmt: skip
-    got = {name: read(database, f"{name} ok")[2] for name in wanted}
+    source = source_of(database)
+    got = {name: read(source, f"{name} ok")[2] for name in wanted}
     assert got == wanted
 
 
-def test_types_whose_text_leaves_something_out_are_refused_by_column(database: str) -> None:
+def test_types_whose_text_leaves_something_out_are_refused_by_column(database: str, source_of: Sources) -> None:
     with psycopg.connect(database) as connection:
         connection.execute("create table summaries (id int, good text, bad gtsvector)")
-    source = PostgresSource(PostgresSource.Config(url=database))
+    source = source_of(database)
     (stream,) = source.discover(["summaries"])
     (plan,) = source.plan([Selection(stream=stream)], {})
     with pytest.raises(DataError, match=r"summaries\.bad is gtsvector") as caught:
@@ -277,10 +298,9 @@ def test_types_whose_text_leaves_something_out_are_refused_by_column(database: s
     assert caught.value.column == "bad"
     (plan,) = source.plan([Selection(stream=stream, columns=("id", "good"))], {})
     list(source.read(plan.splits[0]))
-    source.close()
 
 
-def test_numerics_with_precision_enums_domains_composites(database: str) -> None:
+def test_numerics_with_precision_enums_domains_composites(database: str, source_of: Sources) -> None:
     with psycopg.connect(database) as connection:
         connection.execute(
             """
@@ -297,20 +317,20 @@ def test_numerics_with_precision_enums_domains_composites(database: str) -> None
             """
             insert into made values
             (1, 99999999999999999999999999999999999999, 1234567890123456789012345678901234567890.0123456789, 1.5,
-             'so "so"', 7, array[1,2]::posint[], row(1,'x','2026-01-01 00:00:00+00'), array[row(1,null,null)::pair, null],
+             'so "so"', 7, array[1,2]::posint[], row(1,'x','2026-01-01 00:00:00+00'),
+             array[row(1,null,null)::pair, null],
              row(1, '[0:1]={1,2}'::int[]), 1),
             (2, null, null, null, null, null, null, null, null, null, 1),
             (3, 1, 1, 1, 'sad', 1, '{}', row(null,null,null), '{}', row(null, null), 1)
             """
         )
-    source = PostgresSource(PostgresSource.Config(url=database))
+    source = source_of(database)
     (stream,) = source.discover(["made"])
     assert [str(stream.schema.field(n).type) for n in ("n1", "n2", "n3")] == [
         "decimal128(38, 0)", "decimal256(50, 10)", "string",
     ]  # fmt: skip
     (plan,) = source.plan([Selection(stream=stream)], {})
     rows = [row for item in source.read(plan.splits[0]) if isinstance(item, Batch) for row in item.data.to_pylist()]
-    source.close()
     first, empty, last = rows
     assert str(first["n1"]) == "9" * 38
     assert str(first["n2"]) == "1234567890123456789012345678901234567890.0123456789"
@@ -323,41 +343,44 @@ def test_numerics_with_precision_enums_domains_composites(database: str) -> None
     assert json.loads(last["c"]) == {"a": None, "b": None, "c": None}
 
 
-def test_a_value_that_does_not_fit_turns_the_column_into_text_in_mid_read(database: str) -> None:
+def test_a_value_that_does_not_fit_turns_the_column_into_text_in_mid_read(database: str, source_of: Sources) -> None:
     with psycopg.connect(database) as connection:
         connection.execute(
             """create table late as select g as id, '2026-01-01'::date + g % 1000 as day, repeat('x', 200) as pad
                from generate_series(1, 60000) g"""
         )
         connection.execute("update late set day = 'infinity' where id = 50000")
-    source = PostgresSource(PostgresSource.Config(url=database))
+    source = source_of(database)
     (stream,) = source.discover(["late"])
     (plan,) = source.plan([Selection(stream=stream)], {})
     items = list(source.read(plan.splits[0]))
-    source.close()
     types = [str(item.data.schema.field("day").type) for item in items if isinstance(item, Batch)]
     assert types[0] == "date32[day]"
     assert types[-1] == "string"
     announced = [item.stream for item in items if not isinstance(item, Batch) and item.stream is not None]
     assert [str(s.schema.field("day").type) for s in announced] == ["string"]
-    days = {i: str(d) for b in items if isinstance(b, Batch) for i, d in zip(*b.data.select(["id", "day"]).to_pydict().values(), strict=True)}
+    days = {
+        i: str(d)
+        for b in items
+        if isinstance(b, Batch)
+        for i, d in zip(*b.data.select(["id", "day"]).to_pydict().values(), strict=True)
+    }
     assert len(days) == 60000
     assert days[50000] == "infinity"
     assert days[1] == "2026-01-02"
 
 
-def test_sql_ascii_bytes_that_are_no_text_name_the_column(postgres_cluster: Any) -> None:
+def test_sql_ascii_bytes_that_are_no_text_name_the_column(postgres_cluster: Any, source_of: Sources) -> None:
     postgres_cluster.psql("create database bytes_only encoding 'SQL_ASCII' template template0 locale 'C'")
     url = postgres_cluster.url("bytes_only")
     with psycopg.connect(url) as connection:
         connection.execute("create table t (id int, broken text)")
         connection.execute("set client_encoding = 'SQL_ASCII'")
         connection.execute(r"insert into t values (1, E'\xff')")
-    source = PostgresSource(PostgresSource.Config(url=url))
+    source = source_of(url)
     (stream,) = source.discover(["t"])
     (plan,) = source.plan([Selection(stream=stream)], {})
-    with pytest.raises(Exception, match="broken|t: ") as caught:
+    with pytest.raises(Exception, match=r"broken|t: ") as caught:
         list(source.read(plan.splits[0]))
-    source.close()
     assert type(caught.value).__name__ in {"DataError", "StreamError"}
     postgres_cluster.drop_database(url)

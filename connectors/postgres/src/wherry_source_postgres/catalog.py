@@ -69,8 +69,14 @@ class Relation:
     @property
     def path(self) -> str:
         """As `Stream.path`: the default namespace is left out."""
-        namespace, name = self.about["namespace"], self.about["name"]
-        return str(name) if namespace == "public" else f"{namespace}.{name}"
+        name = str(self.about["name"])
+        return f"{self.namespace}.{name}" if self.namespace else name
+
+    @property
+    def namespace(self) -> str | None:
+        """None for the default one, unless a dot in the name would make its path that of another table."""
+        namespace = str(self.about["namespace"])
+        return None if namespace == "public" and "." not in self.about["name"] else namespace
 
 
 @dataclass(frozen=True, slots=True)

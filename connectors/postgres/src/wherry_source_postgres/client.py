@@ -23,13 +23,13 @@ from wherry_source_postgres.feed import ClosedError, Feed
 T = TypeVar("T")
 _BEGIN = SQL("""
 begin isolation level repeatable read read only;
+set local statement_timeout = {milliseconds};
 set local datestyle = 'ISO, YMD';
 set local timezone = 'UTC';
 set local intervalstyle = 'postgres';
 set local bytea_output = 'hex';
 set local extra_float_digits = 3;
 set local idle_in_transaction_session_timeout = 0;
-set local statement_timeout = {milliseconds};
 set local standard_conforming_strings = on;
 """)
 _PATIENCE = 5.0

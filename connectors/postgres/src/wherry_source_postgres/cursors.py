@@ -55,18 +55,15 @@ def plan(client: Client, selection: Selection, known: Progress) -> ReadPlan | No
     if known.open is not None and path not in known.missing and _resumable(known.open, selection):
         return known.open
     with client.snapshot():
-        selection = _canonical(client, selection)
-        upper = _upper(client, selection, bookmark)
+        exact = _canonical(client, selection)
+        upper = _upper(client, exact, bookmark)
         if upper is None and bookmark is not None:
             return None
-        text = _text(client, selection, bookmark, upper)
+        detail = {"from": bookmark, "start": exact.start, "upper": upper}
+        text = _text(client, exact, bookmark, detail)
     stream = replace(selection.stream, ordered=_ordered(selection), notes=_notes(selection))
-    split = Split(
-        key=path,
-        streams=(replace(selection, stream=stream),),
-        bookmark=bookmark,
-        detail={"from": bookmark, "upper": upper, "text": text},
-    )
+    selection = replace(selection, stream=stream)
+    split = Split(key=path, streams=(selection,), bookmark=bookmark, detail=detail | {"text": text})
     return ReadPlan(key=path, splits=(split,), after=_bookmark(selection, upper, text))
 
 
@@ -82,8 +79,10 @@ class Pass:
 
 def passes(split: Split) -> list[Pass]:
     """The SELECTs that make up a split with a cursor, one after the other in one snapshot."""
-    selection, bookmark, detail = split.streams[0], split.bookmark, split.detail
-    column, text = Identifier(selection.cursor or ""), tuple(detail["text"])
+    bookmark, detail = split.bookmark, split.detail
+    selection = replace(split.streams[0], start=detail["start"])
+    known = tuple((bookmark or {}).get("text", ()))
+    column, text = Identifier(selection.cursor or ""), tuple(sorted({*known, *detail["text"]}))
     ordered = selection.stream.ordered
     main = Pass(_window(selection, detail["upper"]), text, selection.cursor if ordered else None, ordered)
     if bookmark is None:
@@ -95,7 +94,6 @@ def passes(split: Split) -> list[Pass]:
     value = literal(bookmark["value"], selection)
     if selection.lookback and bookmark == detail["from"]:
         return [_bounded(main, SQL(">="), column, _back(value, selection))]
-    known = tuple(bookmark.get("text", ()))
     if set(known) == set(text):
         return [_bounded(main, SQL(">="), column, value)]
     # rows of the boundary come as they came before, so that the pipeline recognises them
@@ -225,22 +223,18 @@ def _greatest(client: Client, selection: Selection, bookmark: Any, bounds: Seque
     return (found[0]["value"], found[0]["behind"]) if found else (None, False)
 
 
-def _text(client: Client, selection: Selection, bookmark: Any, upper: str | None) -> list[str]:
+def _text(client: Client, selection: Selection, bookmark: Any, detail: dict[str, Any]) -> list[str]:
     """Columns that have to be text because a row of the window, or of an earlier one, asks for it."""
-    known = [] if bookmark is None else [n for n in bookmark.get("text", ()) if n in selection.stream.schema.names]
-    wanted = selection.columns or selection.stream.schema.names
-    asked = {n: unfit(selection.stream.schema.field(n)) for n in wanted if n not in known}
+    schema, path = selection.stream.schema, selection.stream.path
+    known = [] if bookmark is None else [n for n in bookmark.get("text", ()) if n in schema.names]
+    asked = {n: unfit(schema.field(n)) for n in selection.columns or schema.names if n not in known}
     tests = {name: test for name, test in asked.items() if test is not None}
-    if not tests or (upper is None and not field(selection).nullable):
-        return sorted(known)
-    split = Split(
-        key="", streams=(selection,), bookmark=bookmark, detail={"from": bookmark, "upper": upper, "text": known}
-    )
     found = set(known)
-    for part in passes(split):
+    split = Split(key=path, streams=(selection,), bookmark=bookmark, detail=detail | {"text": known})
+    for part in passes(split) if tests else ():
         columns = [SQL("coalesce(bool_or({test}), false)")(test=test) for test in tests.values()]
         sql = _UNFIT(columns=columns, table=table(selection), where=where(selection, part.bounds)).render(Quoting())
-        (row,) = client.fetch(sql, subject=selection.stream.path)
+        (row,) = client.fetch(sql, subject=path)
         found |= {name for name, unfits in zip(tests, row.values(), strict=True) if unfits}
     return sorted(found)
 

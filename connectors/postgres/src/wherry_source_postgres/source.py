@@ -7,7 +7,21 @@ from contextlib import closing
 from dataclasses import replace
 
 import pyarrow as pa
-from wherry import Batch, Bookmark, DataError, Mark, Progress, ReadPlan, Selection, Source, Split, Stream, StreamError
+from wherry import (
+    Batch,
+    Bookmark,
+    DataError,
+    Mark,
+    Progress,
+    ReadPlan,
+    Selection,
+    Source,
+    Split,
+    StateError,
+    Stream,
+    StreamError,
+    WherryError,
+)
 
 from wherry_source_postgres import catalog, cursors, queries
 from wherry_source_postgres.client import Client
@@ -50,14 +64,16 @@ class PostgresSource(Source):
             path = selection.stream.path
             if selection.cursor is None or selection.mode == "replace":
                 yield ReadPlan(key=path, splits=(Split(key=path, streams=(selection,)),))
-            elif plan := cursors.plan(self._client, selection, progress.get(path, Progress())):
+            elif plan := self._window(selection, progress.get(path, Progress())):
                 yield plan
 
     def read(self, split: Split) -> Iterator[Batch | Mark]:
         """Rows of one split, all from one snapshot; a mark that changes the stream comes before its rows."""
         selection = split.streams[0]
-        schema = _selected(selection)
         incremental = split.detail is not None
+        if incremental and "error" in split.detail:
+            raise WherryError.from_json(split.detail["error"])
+        schema = _selected(selection)
         with self._client.snapshot():
             for part in cursors.passes(split) if incremental else [Pass()]:
                 yield from self._rows(selection, schema, part)
@@ -67,6 +83,15 @@ class PostgresSource(Source):
     def close(self) -> None:
         """Disconnect."""
         self._client.close()
+
+    def _window(self, selection: Selection, known: Progress) -> ReadPlan | None:
+        """The plan of a stream with a cursor; what is wrong with this stream alone is left for its read to raise."""
+        try:
+            return cursors.plan(self._client, selection, known)
+        except (StreamError, DataError, StateError) as error:
+            path = selection.stream.path
+            split = Split(key=path, streams=(selection,), detail={"error": error.to_json()})
+            return ReadPlan(key=path, splits=(split,))
 
     def _rows(self, selection: Selection, schema: pa.Schema, part: Pass) -> Iterator[Batch | Mark]:
         path = selection.stream.path

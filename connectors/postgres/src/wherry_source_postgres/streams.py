@@ -36,7 +36,7 @@ def _stream(catalog: Catalog, relation: Relation) -> Stream:
     identity = f"{catalog.incarnation}/{about['oid']}" if about["kind"] in _STORED else catalog.incarnation
     return Stream(
         name=about["name"],
-        namespace=None if about["namespace"] == "public" else about["namespace"],
+        namespace=relation.namespace,
         schema=pa.schema(fields),
         primary_key=_key(relation),
         description=about["comment"],
