@@ -11,10 +11,11 @@ import contextlib
 import socket
 import threading
 from collections.abc import Coroutine, Generator, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from wherry import SQL, Literal, Quoting, SourceError
+from wherry import SQL, Literal, Quoting, SourceError, UsageError
 
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.failures import translated
@@ -111,6 +112,9 @@ class Client:
     def _connected(self) -> asyncpg.Connection[Any]:
         if self._connection is None or self._connection.is_closed():
             config = self.config
+            for key, path in config.files().items():
+                if not Path(path).expanduser().is_file():
+                    raise UsageError(f"{key}: no file {path}", key=key, next="correct the path")
             with self._errors():
                 self._connection = self._run(
                     asyncpg.connect(

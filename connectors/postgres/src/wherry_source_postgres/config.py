@@ -57,6 +57,12 @@ class PostgresConfig(ConnectorConfig):
         query |= {key: str(value) for key in _OURS if (value := getattr(self, key)) is not None}
         return f"postgresql://{netloc}{parts.path}" + (f"?{urlencode(query)}" if query else "")
 
+    def files(self) -> dict[str, str]:
+        """Key -> path of the files named by keys or by the URL."""
+        query = dict(parse_qsl(urlsplit(self.url.get_secret_value() if self.url else "").query))
+        named = {key: getattr(self, key) or query.get(key) for key in ("sslrootcert", "sslcert", "sslkey", "passfile")}
+        return {key: path for key, path in named.items() if path and path != "system"}
+
     def secret(self) -> str | None:
         """The password from its key or from the URL; None leaves it to PGPASSWORD and the password file."""
         if self.password is not None:

@@ -73,8 +73,6 @@ def _from_network(error: OSError, address: str, subject: str) -> WherryError:
     about = f"{subject}: " if subject else ""
     if "rejected SSL upgrade" in str(error):
         return UsageError(f"{address} does not speak TLS", key="sslmode", next="--set sslmode=prefer")
-    if isinstance(error, FileNotFoundError) and error.filename:
-        return UsageError(f"no file {error.filename}", key="sslcert")
     if isinstance(error, TimeoutError):
         return TransientError(f"{about}{address} did not answer in time")
     reason = (error.strerror or str(error) or type(error).__name__).lower()
