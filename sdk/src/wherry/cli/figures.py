@@ -31,6 +31,14 @@ def size(bytes: float) -> str:
     return f"{bytes:.1f} TB"
 
 
+def clock(number: float) -> str:
+    """At most six characters: `2.9 s`, `1m15s`, `2h05m`."""
+    if number < 59.95:
+        return f"{number:.1f} s"
+    whole = round(number)
+    return f"{whole // 60}m{whole % 60:02}s" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02}m"
+
+
 def seconds(number: float) -> str:
     """`2.9 s`, `1 min 15 s`, `2 h 05 min`."""
     if number < 59.95:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from wherry.cli import figures
@@ -19,38 +19,41 @@ _TIME, _SIZE, _SHORT, _LEAST = 6, 6, 11, 8
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Cells of each column; 0: left out.  short: numbers in a few characters.  width: of a line, None: no limit."""
+    """Cells of each column; 0: left out.  table: the tail has room for it.  short: numbers in a few characters.
+    width: of a line, None: no limit."""
 
     name: int
     bar: int
     rows: int
     size: int
     tail: int
+    table: bool = False
     short: bool = False
     width: int | None = None
 
 
 def columns(streams: Collection[Stream], width: int | None, bars: bool) -> Columns:
     """Columns for these streams: in a narrow place bar, table, size and long numbers go, in this order."""
-    name = min(_NAME, max((cells(clean(s.name)) for s in streams), default=_LEAST))
+    longest = max((cells(clean(s.name)) for s in streams), default=_LEAST)
+    name = min(_NAME if width is None else max(12, min(_NAME, width // 4)), longest)
     rows = max((len(figures.rows(max(s.rows, s.estimate or 0))) for s in streams), default=0)
     tail = min(_TAIL, max((cells(_where(s)) for s in streams), default=0))
-    wide = Columns(name, 14 if bars else 0, rows, _SIZE, tail, width=width)
+    wide = Columns(name, 14 if bars else 0, rows, _SIZE, tail, table=True, width=width)
     if width is None:
         return wide
     bar = 8 if bars else 0
     mode = max((len(s.mode) for s in streams), default=0)
     for found in (
         wide,
-        Columns(name, bar, rows, _SIZE, tail, width=width),
+        Columns(name, bar, rows, _SIZE, tail, table=True, width=width),
         Columns(name, bar, rows, _SIZE, mode, width=width),
         Columns(name, bar, rows, _SIZE, 0, width=width),
-        Columns(name, bar, _SHORT, 0, 0, True, width),
-        Columns(name, 0, _SHORT, 0, 0, True, width),
+        Columns(name, bar, _SHORT, 0, 0, short=True, width=width),
+        Columns(name, 0, _SHORT, 0, 0, short=True, width=width),
     ):
         if _room(found) >= 0:
             return found
-    return Columns(max(_LEAST, name + _room(found)), 0, _SHORT, 0, 0, True, width)
+    return Columns(max(_LEAST, name + _room(found)), 0, _SHORT, 0, 0, short=True, width=width)
 
 
 def header(source: str, destination: str, schema: str, pipeline: str, width: int | None) -> list[Line]:
@@ -80,8 +83,12 @@ def row(stream: Stream, fit: Columns, now: float) -> Line:
     if fit.size:
         line.append(("  " + pad(figures.size(stream.size), fit.size, right=True), ""))
     spent = stream.seconds if stream.done else now - stream.began if stream.state == "running" else None
-    line.append(("  " + pad("" if spent is None else figures.seconds(spent), _TIME, right=True), ""))
-    return _clipped(line + _tail(stream, fit, now), fit.width)
+    line.append(("  " + pad("" if spent is None else figures.clock(spent), _TIME, right=True), ""))
+    left = None if fit.width is None else fit.width - cells(plain(line))
+    for tail in _tails(stream, fit, now):
+        if left is None or cells(plain(tail)) <= left:
+            return line + tail
+    return _clipped(line, fit.width)
 
 
 def bar(stream: Stream, width: int, now: float) -> Line:
@@ -112,6 +119,12 @@ def total(streams: Sequence[Stream], elapsed: float, width: int | None) -> Line:
         short = f"{len(done)}/{len(streams)}"
         parts = [short, figures.short(sum(s.committed for s in streams)) + " committed", figures.seconds(elapsed)]
     return _clipped([("  " + "  ".join(parts), "dim")], width)
+
+
+def opening(text: str, elapsed: float, width: int | None) -> Line:
+    """What goes on before there is a plan."""
+    frame = SPINNER[int(elapsed * 10) % len(SPINNER)] if width is not None else "…"
+    return _clipped([(f"{frame} ", "accent"), (f"{text}  {figures.clock(elapsed)}", "dim")], width)
 
 
 def heartbeat(streams: Sequence[Stream], elapsed: float) -> Line:
@@ -146,20 +159,22 @@ def _rows(stream: Stream, fit: Columns) -> Line:
     return [(pad(figures.rows(stream.rows), fit.rows, right=True), "accent" if stream.pending else "")]
 
 
-def _tail(stream: Stream, fit: Columns, now: float) -> Line:
+def _tails(stream: Stream, fit: Columns, now: float) -> Iterator[Line]:
+    """What stands behind the numbers, longest first: the first that fits is taken."""
     if stream.state == "waiting":
-        return [("  waiting", "dim")] if fit.tail else []
-    if not stream.done:
+        yield [("  waiting", "dim")]
+    elif not stream.done:
         rate = stream.rows / max(0.1, now - stream.began)
         kept = f"{figures.count(stream.committed)} committed" if stream.committed else "none committed yet"
-        return [(f"  {kept}, {figures.short(rate)} rows/s", "dim")] if fit.tail else []
-    text = cut(_where(stream) if fit.tail > len(stream.mode) else stream.mode, fit.tail) if fit.tail else ""
-    line: Line = [("  " + text, "dim")] if text else []
-    if stream.boundary and fit.tail:
-        line.append((f", {figures.count(stream.boundary)} re-read", "dim"))
-    if stream.rejected:
-        line.append((f"  {figures.count(stream.rejected)} rejected", "warn"))
-    return line
+        yield [(f"  {kept}, {figures.short(rate)} rows/s", "dim")]
+        yield [(f"  {kept}", "dim")]
+        if not fit.short:
+            yield [(f"  {figures.short(stream.committed)} safe", "dim")]
+    else:
+        where: Line = [("  " + cut(_where(stream) if fit.table else stream.mode, _TAIL), "dim")]
+        again: Line = [(f", {figures.count(stream.boundary)} re-read", "dim")] if stream.boundary else []
+        refused: Line = [(f"  {figures.count(stream.rejected)} rejected", "warn")] if stream.rejected else []
+        yield from (where + again + refused, where + refused, refused)
 
 
 def _failed(stream: Stream, fit: Columns) -> Line:

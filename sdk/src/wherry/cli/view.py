@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from wherry.config.redact import Redactor
 from wherry.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.text import Text
 
 FEW = 20
@@ -37,6 +39,7 @@ class Progress:
         self._lock = threading.RLock()
         self._redactor = redactor or Redactor()
         self._rejects: set[tuple[str, str]] = set()
+        self._opening = ""
         self._screen: _Live | _Lines = (
             _Live(stream, color, width, self._picture) if live else _Lines(stream, color, width, self._beat, heartbeat)
         )
@@ -48,11 +51,18 @@ class Progress:
         width = None if seen.live else seen.width
         return cls(stream, color=seen.color, width=width, live=seen.live, redactor=redactor)
 
+    def opening(self, text: str) -> None:
+        """Say what goes on before the plan is made: it may take a while to connect, or to wait for another run."""
+        with self._lock:
+            self._tally.began, self._opening = self._tally.clock(), clean(self._redactor.redact(text))
+        self._screen.start()
+
     @hookimpl
     def run_started(
         self, run: int | None, pipeline: str, source: str, destination: str, schema: str, streams: list[dict[str, Any]]
     ) -> None:
         with self._lock:
+            self._opening = ""
             self._tally.start(run, self._redactor.json(streams))
         hide = self._redactor.redact
         self._print(*layout.header(hide(source), hide(destination), hide(schema), hide(pipeline), self._screen.width))
@@ -127,23 +137,29 @@ class Progress:
         return layout.columns(self._tally.streams.values(), self._screen.width, self._screen.bars)
 
     def _picture(self, height: int) -> list[Line]:
-        """What is drawn anew: streams at work, then those that wait, as many as fit, and the sum."""
+        """What is drawn anew: streams at work, then the next ones, as many as fit, and the sum."""
         with self._lock:
             tally = self._tally
-            streams = [*tally.of("running"), *tally.of("waiting")]
-            several = len(tally.streams) > 1
+            if self._opening:
+                return [layout.opening(self._opening, tally.elapsed, self._screen.width)]
+            running, waiting = tally.of("running"), tally.of("waiting")
+            next = waiting if len(tally.streams) <= FEW else waiting[:2]
+            several = len(tally.streams) > 1 or bool(tally.of("waiting"))
             room = max(1, height - 4 - several)
             fit = self._columns()
-            lines = [layout.row(s, fit, tally.clock()) for s in streams[:room]]
-            if len(streams) > room:
-                lines.append([(f"  … and {len(streams) - room:,} more", "dim")])
+            shown = [*running, *next][:room]
+            lines = [layout.row(s, fit, tally.clock()) for s in shown]
+            if more := len(running) + len(waiting) - len(shown):
+                lines.append([(f"  … and {more:,} more", "dim")])
             if several:
                 lines.append(layout.total(list(tally.streams.values()), tally.elapsed, self._screen.width))
             return lines
 
     def _beat(self) -> None:
         with self._lock:
-            line = layout.heartbeat(list(self._tally.streams.values()), self._tally.elapsed)
+            elapsed, streams = self._tally.elapsed, list(self._tally.streams.values())
+            opening = layout.opening(self._opening, elapsed, None) if self._opening else None
+            line = opening or layout.heartbeat(streams, elapsed)
         self._print(line)
 
 
@@ -159,9 +175,12 @@ class _Lines:
         self._stream, self._color = stream, color
         self._beat, self._seconds = beat, seconds
         self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+            self._thread.start()
 
     def print(self, lines: list[Line]) -> None:
         write(self._stream, lines, self._color)
@@ -181,15 +200,12 @@ class _Live:
 
     def __init__(self, stream: IO[str], color: bool, width: int | None, picture: Callable[[int], list[Line]]) -> None:
         from rich.console import Console
-        from rich.live import Live
 
+        self._picture = picture
+        self._live: Live | None = None
         self._console = Console(
             file=stream, force_terminal=True, no_color=not color, color_system="standard" if color else None,
-            width=width, highlight=False, markup=False, emoji=False, soft_wrap=False,
-        )  # fmt: skip
-        self._live = Live(
-            get_renderable=lambda: self._text(picture(self._console.size.height)), console=self._console,
-            refresh_per_second=8, transient=True, redirect_stdout=False, redirect_stderr=True,
+            width=width, highlight=False, markup=False, emoji=False,
         )  # fmt: skip
 
     @property
@@ -197,25 +213,38 @@ class _Live:
         return self._console.size.width
 
     def start(self) -> None:
+        from rich.live import Live
+
+        if self._live is not None:
+            return
+        self._live = Live(
+            get_renderable=lambda: _text(self._picture(self._console.size.height)),
+            console=self._console,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=False,  # standard output may be a file
+            redirect_stderr=self._console.file is sys.stderr,
+        )
         self._live.start()
 
     def print(self, lines: list[Line]) -> None:
         for line in lines:
-            self._console.print(self._text([line]))
+            self._console.print(_text([line]))
 
     def stop(self) -> None:
-        self._live.stop()
+        if self._live is not None:
+            self._live.stop()
 
-    @staticmethod
-    def _text(lines: list[Line]) -> Text:
-        from rich.text import Text
 
-        text = Text(end="")
-        for number, line in enumerate(lines):
-            text.append("\n" if number else "")
-            for piece, style in line:
-                text.append(piece, _RICH.get(style, ""))
-        return text
+def _text(lines: list[Line]) -> Text:
+    from rich.text import Text
+
+    text = Text(end="")
+    for number, line in enumerate(lines):
+        text.append("\n" if number else "")
+        for piece, style in line:
+            text.append(piece, _RICH.get(style, ""))
+    return text
 
 
 _RICH = {"good": "green", "bad": "red", "warn": "yellow", "dim": "dim", "accent": "cyan", "bold": "bold"}
