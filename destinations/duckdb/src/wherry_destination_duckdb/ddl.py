@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -80,12 +81,16 @@ class DuckDBDialect(Dialect):
         return bool(connection.rows(statement.format(name=Literal(namespace))))
 
     def widen(self, connection: Connection, table: Identifier, field: pa.Field) -> None:
+        """Views find their tables by name and stay; indexes go and come back in the same transaction."""
         indexes = self._indexes(connection, table)
         try:
-            for name, _ in indexes:
-                connection.run(SQL("drop index {name}").format(name=Identifier(*table.names[:-1], name)))
-            super().widen(connection, table, field)
-            for _, create in indexes:
+            if any(field.name in expressions for _, _, expressions in indexes):
+                self._rebuild(connection, table, field)
+            else:
+                for name, _, _ in indexes:
+                    connection.run(SQL("drop index {name}").format(name=Identifier(*table.names[:-1], name)))
+                super().widen(connection, table, field)
+            for _, create, _ in indexes:
                 connection.run(SQL(create))
         except WherryError as error:
             raise SchemaError(
@@ -93,22 +98,53 @@ class DuckDBDialect(Dialect):
                 next="drop what depends on the column, or rebuild the table with --full-refresh",
             ) from error
 
-    def _indexes(self, connection: Connection, table: Identifier) -> Sequence[tuple[str, str]]:
+    def _rebuild(self, connection: Connection, table: Identifier, field: pa.Field) -> None:
+        """Copy the table with the wider column: a column that an index of the same transaction held cannot change."""
+        schema, name = table.names
+        where = self._here(table)
+        constraints = SQL("select constraint_text from duckdb_constraints() where {where}").format(where=where)
+        if found := connection.rows(constraints):
+            raise SchemaError(f"constraint {found[0][0]} depends on it")
+        columns = connection.rows(
+            SQL("select column_name, comment from duckdb_columns() where {where} order by column_index").format(
+                where=where
+            )
+        )
+        comment = connection.rows(SQL("select comment from duckdb_tables() where {where}").format(where=where))[0][0]
+        aside = Identifier(schema, f"_wherry_wide_{uuid.uuid4().hex}")
+        wide = SQL("cast({column} as {type}) as {column}").format(
+            column=Identifier(field.name), type=self.column_type(field)
+        )
+        values = [wide if column == field.name else Identifier(column) for column, _ in columns]
+        create = SQL("create table {aside} as select {values} from {table}")
+        connection.run(create.format(aside=aside, values=values, table=table))
+        connection.run(SQL("drop table {table}").format(table=table))
+        connection.run(SQL("alter table {aside} rename to {name}").format(aside=aside, name=Identifier(name)))
+        if comment is not None:
+            connection.run(SQL("comment on table {table} is {text}").format(table=table, text=Literal(comment)))
+        for column, text in columns:
+            if text is not None:
+                place = Identifier(schema, name, column)
+                connection.run(SQL("comment on column {place} is {text}").format(place=place, text=Literal(text)))
+
+    def _indexes(self, connection: Connection, table: Identifier) -> Sequence[tuple[str, str, str]]:
+        """(name, statement that makes it, what it covers)."""
         if len(table.names) < 2:
             return ()
-        statement = SQL(
-            "select index_name, sql from duckdb_indexes() where database_name = current_database() "
-            "and schema_name = {schema} and table_name = {table} and sql is not null"
+        statement = SQL("select index_name, sql, expressions from duckdb_indexes() where {where} and sql is not null")
+        return connection.rows(statement.format(where=self._here(table)))
+
+    def _here(self, table: Identifier) -> Part:
+        """The catalog's rows of a table of this file."""
+        return SQL("database_name = current_database() and schema_name = {schema} and table_name = {table}").format(
+            schema=Literal(table.names[0]), table=Literal(table.names[1])
         )
-        return connection.rows(statement.format(schema=Literal(table.names[0]), table=Literal(table.names[1])))
 
     def swappable(self, connection: Connection, table: Identifier, rebuilt: Identifier) -> bool:
         """No index, constraint, default or comment, and the very same columns; views find their tables by name."""
         if self._shape(connection, table) != self._shape(connection, rebuilt):
             return False
-        where = SQL("database_name = current_database() and schema_name = {schema} and table_name = {table}").format(
-            schema=Literal(table.names[0]), table=Literal(table.names[1])
-        )
+        where = self._here(table)
         marks = SQL(
             "select (select count(*) from duckdb_indexes() where {where}), "
             "(select count(*) from duckdb_constraints() where {where}), "
@@ -118,11 +154,8 @@ class DuckDBDialect(Dialect):
         return not any(connection.rows(marks.format(where=where))[0])
 
     def _shape(self, connection: Connection, table: Identifier) -> list[tuple[object, ...]]:
-        statement = SQL(
-            "select column_name, data_type from duckdb_columns() where database_name = current_database() "
-            "and schema_name = {schema} and table_name = {table} order by column_index"
-        )
-        return connection.rows(statement.format(schema=Literal(table.names[0]), table=Literal(table.names[1])))
+        statement = SQL("select column_name, data_type from duckdb_columns() where {where} order by column_index")
+        return connection.rows(statement.format(where=self._here(table)))
 
     def now(self) -> Part:
         return SQL("epoch_us(get_current_timestamp())")

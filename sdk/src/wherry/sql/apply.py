@@ -65,7 +65,7 @@ def delete_earlier(work: Work) -> int:
     """Empty a truncated table, and remove earlier rows of the parts that were read again; how many went."""
     if work.stage.direct:
         older = SQL("{id} is distinct from {load}").format(id=Identifier(LOAD_ID), load=Literal(work.load_id))
-        return delete_parts(work, older)
+        return work.stage.emptied + delete_parts(work, older)
     if work.stage.truncated:
         return work.connection.run(SQL("delete from {table}").format(table=work.table))
     return delete_parts(work, SQL("true"))

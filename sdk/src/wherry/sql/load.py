@@ -71,7 +71,8 @@ class SqlLoad(Load):
         stage.finish()
         if stage.direct:
             self._begin()
-        self._connection.run(SQL("delete from {table}").format(table=stage.table))
+        gone = self._connection.run(SQL("delete from {table}").format(table=stage.table))
+        stage.emptied += gone - stage.rows if stage.direct else 0
         stage.truncated, stage.rows = True, 0
 
     def commit(self, entry: Entry) -> Receipt:

@@ -36,7 +36,11 @@ def staged_schema(target: Target) -> pa.Schema:
 
 
 class Stage:
-    """One stream of a load. table: where its rows are put.  rows: how many it took since the last truncation."""
+    """One stream of a load. table: where its rows are put.  rows: how many it took since a truncation.
+
+    truncated: the target is to be emptied.  emptied: earlier rows that went when a direct target was.
+    unset: columns that some partial update leaves alone.
+    """
 
     def __init__(
         self, connection: Connection, dialect: Dialect, target: Target, table: Identifier, direct: bool, load_id: int
@@ -47,6 +51,7 @@ class Stage:
         self.rows = 0
         self.unset: set[str] = set()
         self.truncated = False
+        self.emptied = 0
         self._load_id = load_id
         self._connection = connection
         self._dialect = dialect
