@@ -1,0 +1,198 @@
+"""The run log: what happened in each run, kept on this machine, for `wherry runs` and for whoever looks into a failure.
+
+One file a run, `<folder>/runs/<pipeline>/<UTC time>-run<n>.jsonl`, of the lines that `--json` prints (batches left out:
+what was handed over and not committed does not last). The log decides nothing: bookmarks are in the destination.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import heapq
+import json
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from wherry.cli.json_events import Recorder, now
+from wherry.config.redact import Redactor
+
+KEPT = 50
+"""Runs of a pipeline whose logs are kept."""
+_NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-run\d+\.jsonl")
+_LONG = 120
+_LEFT_OUT = frozenset({"batch_loaded"})
+_TELLING = ("run_started", "run_finished", "error")
+
+
+def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """WHERRY_STATE_DIR, else the place for state that the XDG specification names."""
+    if own := environ.get("WHERRY_STATE_DIR"):
+        return Path(own).expanduser()
+    base = environ.get("XDG_STATE_HOME", "")
+    home = Path(base) if os.path.isabs(base) else Path(environ.get("HOME") or Path.home()) / ".local" / "state"
+    return home / "wherry"
+
+
+class RunLog(Recorder):
+    """Writes the log of one run. A folder that cannot be written costs the log, never the run: `warn` is told once.
+
+    pipeline: so that a run that never got to its plan is kept too.
+    """
+
+    def __init__(
+        self, folder: Path, redactor: Redactor | None = None, *, pipeline: str | None = None,
+        warn: Callable[[str], None] | None = None, clock: Callable[[], datetime] = now, kept: int = KEPT,
+    ) -> None:  # fmt: skip
+        super().__init__(redactor, clock)
+        self._runs = folder / "runs"
+        self._pipeline = pipeline
+        self._warn = warn or logging.getLogger("wherry").warning
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._early: list[str] = []
+        self._off = False
+        self.path: Path | None = None
+        """The file, once there is one."""
+
+    def put(self, event: str, line: str) -> None:
+        """Keep one line."""
+        if event in _LEFT_OUT or self._off:
+            return
+        try:
+            with self._lock:
+                self._put(event, line)
+        except OSError as error:
+            self._off = True
+            self._warn(f"this run is not logged: {self.path or self._runs}: {(error.strerror or str(error)).lower()}")
+
+    def _put(self, event: str, line: str) -> None:
+        if self.path is None:
+            self._early.append(line)
+            fields = json.loads(line)
+            name = fields["pipeline"] if event == "run_started" else self._pipeline
+            if event not in _TELLING or name is None:
+                return
+            line, self._early = "\n".join(self._early), []
+            self.path = self._begin(name, fields.get("run") or 0)
+        _append(self.path, line + "\n")
+
+    def _begin(self, pipeline: str, run: int) -> Path:
+        """A new file, and one of the old ones less."""
+        folder = self._runs / _folder_name(pipeline)
+        _private(folder)
+        stamp = self._clock().strftime("%Y%m%dT%H%M%S.%fZ")
+        path = folder / f"{stamp}-run{run}.jsonl"
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        for old in _logs(folder)[self._kept :]:
+            with contextlib.suppress(OSError):  # another run may tidy up too
+                old.unlink()
+        return path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRun:
+    """A run as its log tells it. outcome: "ok", "failed", "stopped", or "unfinished": it goes on, or was killed."""
+
+    path: Path
+    started: str
+    pipeline: str = ""
+    run: int | None = None
+    source: str = ""
+    destination: str = ""
+    schema: str = ""
+    outcome: str = "unfinished"
+    exit_code: int | None = None
+    seconds: float | None = None
+    totals: Mapping[str, int] = field(default_factory=dict)
+    error: str = ""
+
+
+def recent(folder: Path, limit: int, pipeline: str | None = None) -> list[PastRun]:
+    """The last runs, newest first, at most `limit`; only those of a pipeline if one is named."""
+    runs = folder / "runs"
+    try:
+        homes = [runs / _folder_name(pipeline)] if pipeline is not None else [p for p in runs.iterdir() if p.is_dir()]
+    except FileNotFoundError:
+        return []
+    logs = heapq.nlargest(limit, (log for home in homes for log in _logs(home)), key=lambda log: log.name)
+    return [found for log in logs if (found := read(log)) is not None]
+
+
+def read(path: Path) -> PastRun | None:
+    """One log; None if it has gone. Lines that are not whole are passed over: a run may be writing them."""
+    fields: dict[str, Any] = {"pipeline": "", "run": None}
+    try:
+        for event, told in _events(path):
+            if event == "error":
+                fields["error"] = told.get("message", "")
+            else:
+                names = (
+                    "pipeline",
+                    "run",
+                    "source",
+                    "destination",
+                    "schema",
+                    "outcome",
+                    "exit_code",
+                    "seconds",
+                    "totals",
+                )
+                fields |= {name: told[name] for name in names if told.get(name) is not None}
+    except FileNotFoundError:
+        return None
+    stamp = datetime.strptime(path.name.partition("-")[0], "%Y%m%dT%H%M%S.%f%z")
+    return PastRun(path=path, started=stamp.isoformat(timespec="seconds").replace("+00:00", "Z"), **fields)
+
+
+def _events(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The few lines that tell how a run went."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith(tuple(f'{{"event": "{name}"' for name in _TELLING)):
+                with contextlib.suppress(ValueError):
+                    told = json.loads(line)
+                    yield told["event"], told
+
+
+def _logs(folder: Path) -> list[Path]:
+    """The logs in a folder, newest first."""
+    try:
+        return sorted((p for p in folder.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
+    except OSError:
+        return []
+
+
+def _folder_name(pipeline: str) -> str:
+    """A pipeline's name as that of a folder: no separators, never hidden, not too long for a file system."""
+    name = quote(pipeline, safe=" ", errors="surrogatepass")
+    name = "%2E" + name[1:] if name.startswith(".") else name
+    if len(name) <= _LONG:
+        return name or "%00"
+    return name[: _LONG - 17] + "-" + hashlib.sha256(pipeline.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _private(folder: Path) -> None:
+    """The folder and what is missing above it, for this user alone."""
+    if not folder.is_dir():
+        if folder.parent != folder:
+            _private(folder.parent)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+
+
+def _append(path: Path, text: str) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        data = text.encode()
+        while data:
+            data = data[os.write(file, data) :]
+    finally:
+        os.close(file)
