@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from wherry.pipeline.select import Wish as Wish
     from wherry.testing.compare import digest as digest
     from wherry.testing.compare import tables_equal as tables_equal
+    from wherry.testing.destination_suite import DestinationSuite as DestinationSuite
     from wherry.testing.faults import Faults as Faults
     from wherry.testing.faults import hang as hang
     from wherry.testing.faults import slow as slow
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOME = {
     "wherry.pipeline.select": "Wish",
     "wherry.testing.compare": "digest tables_equal",
+    "wherry.testing.destination_suite": "DestinationSuite",
     "wherry.testing.faults": "Faults hang slow",
     "wherry.testing.harness": "run_sync",
     "wherry.testing.memory": "MemoryDestination MemorySource MemoryStream Store",

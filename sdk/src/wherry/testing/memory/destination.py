@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -77,6 +78,8 @@ class MemoryDestination(Destination):
         self, pipeline: str, *, schema: str, join: Lease | None = None, read_only: bool = False, wait: float = 0
     ) -> Session:
         self.config.faults.hit("open")
+        if join is not None:
+            self._still_held((schema, pipeline), join)
         if read_only or join:
             return MemorySession(self.config, (schema, pipeline), join, owner=False)
         deadline = time.monotonic() + wait
@@ -87,6 +90,15 @@ class MemoryDestination(Destination):
                 if time.monotonic() >= deadline:
                     raise
                 time.sleep(0.02)
+
+    def pipelines(self) -> Sequence[tuple[str, str]]:
+        return sorted({hold for hold, _ in self.config.store.now.runs})
+
+    def _still_held(self, hold: Hold, lease: Lease) -> None:
+        now = self.config.store.now
+        held = now.runs.get((hold, lease.epoch))
+        if held is None or held.record.finished is not None or newest_epoch(now, hold) != lease.epoch:
+            raise LeaseError(f'run {lease.epoch} of pipeline "{hold[1]}" is over', next="start the run again")
 
     def _lease(self, hold: Hold) -> Lease:
         """The next epoch, unless the last run still lives. Taking it fences every older session of the pipeline."""
