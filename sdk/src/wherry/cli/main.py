@@ -19,6 +19,9 @@ COMMANDS = {
     "check": ("wherry.cli.check:check", "Reach a source, and a destination, and say what was reached."),
     "discover": ("wherry.cli.discover:discover", "The streams that a source offers."),
     "preview": ("wherry.cli.preview:preview", "The first rows of a source."),
+    "sql": ("wherry.cli.sql:sql", "Query a destination."),
+    "state": ("wherry.cli.state:state", "Bookmarks: show, reset, set; adopt a table."),
+    "runs": ("wherry.cli.runs:runs", "Earlier runs, newest first."),
     "plugins": ("wherry.cli.plugins:plugins", "Installed sources, destinations and hooks."),
     "completion": ("wherry.cli.completion:completion", "Print a shell's completion script."),
 }

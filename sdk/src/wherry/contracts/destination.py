@@ -52,6 +52,10 @@ class Destination(ABC):
         a lease that somebody else holds.
         """
 
+    def pipelines(self) -> Sequence[tuple[str, str]]:
+        """(schema, pipeline) of all that was ever written here, sorted. Takes no lease and changes nothing."""
+        return ()
+
 
 class Session(ABC):
     """One pipeline's hold on a destination. Methods may be called from any thread; loads run side by side.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 from wherry.contracts.destination import Destination, Session
 from wherry.contracts.loading import Lease
+from wherry.sql.compose import SQL
 from wherry.sql.dialect import Dialect
+from wherry.sql.meta import Meta
 from wherry.sql.session import SqlSession
 
 
@@ -29,3 +32,18 @@ class SqlDestination(Destination):
         except BaseException:
             dialect.close()
             raise
+
+    def pipelines(self) -> Sequence[tuple[str, str]]:
+        dialect = self.dialect(read_only=True)
+        try:
+            connection = dialect.connect()
+            try:
+                schemas = connection.rows(_SCHEMAS)
+                return sorted({(s, p) for (s,) in schemas for p in Meta(dialect, s).pipelines(connection)})
+            finally:
+                connection.close()
+        finally:
+            dialect.close()
+
+
+_SCHEMAS = SQL("select table_schema from information_schema.tables where table_name = '_wherry_meta'")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from wherry.sql.compose import SQL, Identifier, Part, Quoting, names
+from wherry.sql.compose import SQL, Identifier, Literal, Part, Quoting, names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,7 +86,8 @@ class Dialect(ABC):
     quoting: how names and values are written.  address: the same text for the same database, for in-process locks.
     keys: bookkeeping tables get primary keys.  file_lock: whoever has the database open is alone, so an unfinished
     lease of another process is dead.  direct: a load may hold a transaction open while its source is slow.
-    fold: names that differ only by case are one name.  limit: bytes that a name may have.
+    fold: names that differ only by case are one name.  limit: bytes that a name may have.  lease: seconds without a
+    renewal after which a lease may be taken over.
     """
 
     quoting: Quoting = Quoting()
@@ -96,6 +97,7 @@ class Dialect(ABC):
     direct: bool = True
     fold: bool = True
     limit: int = 255
+    lease: int = 60
 
     # --- connections and locks
 
@@ -122,6 +124,15 @@ class Dialect(ABC):
                     lock = _LOCKS[(self.address, *table)]
                 held.enter_context(lock)
             yield
+
+    def for_query(self, connection: Connection, namespace: str) -> None:
+        """Make a connection ready for a user's own statement: bare names are looked up in the namespace first.
+
+        Where the engine can tell, nothing may be written from here on.
+        """
+        if self.namespace_exists(connection, namespace):
+            path = Literal(self.quoting.identifier(namespace))
+            connection.run(SQL("set search_path to {path}").format(path=path))
 
     # --- leases
 

@@ -104,6 +104,13 @@ class Meta:
             parts.append(SQL("primary key ({keys})").format(keys=names(keys)))
         return SQL("create table {table} ({columns})").format(table=self.table(name), columns=parts)
 
+    def pipelines(self, connection: Connection) -> list[str]:
+        """Names of the pipelines that ever wrote to this schema."""
+        if not self.exists(connection):
+            return []
+        statement = SQL("select distinct pipeline from {leases} order by pipeline")
+        return [str(name) for (name,) in connection.rows(statement.format(leases=self.table("_wherry_leases")))]
+
     # --- rows
 
     def insert(self, connection: Connection, table: str, row: Mapping[str, Value]) -> None:

@@ -39,7 +39,7 @@ class SqlSession(Session):
         self._lock = threading.RLock()
         self._renewal: lease.Renewal | None = None
         self._progress: dict[str, Progress] | None = None
-        self._sequences: dict[tuple[str, str], int] = {}
+        self._sequences: dict[state.Place, int] = {}
         self._open = True
         self._control = dialect.connect()
         try:
@@ -102,7 +102,7 @@ class SqlSession(Session):
         return reader
 
     def execute(self, sql: str) -> pa.RecordBatchReader | None:
-        return self._stream(SQL(sql))
+        return self._stream(SQL(sql), users=True)
 
     def runs(self) -> Sequence[RunRecord]:
         with self._lock:
@@ -114,7 +114,9 @@ class SqlSession(Session):
         with self._writing():
             with transaction(self._control):
                 generation = state.start(self.meta, self._control, self.lease, plan)
-            self._sequences = state.sequences(self.meta, self._control, self.lease.pipeline)
+            found = state.sequences(self.meta, self._control, self.lease.pipeline)
+            known = {place: seq for place, seq in self._sequences.items() if place in found}
+            self._sequences = found | known  # a known number stays: it goes with the bookmark that was read
             self.tables.sweep(self._control)
             return generation
 
@@ -122,7 +124,7 @@ class SqlSession(Session):
         with self._writing():
             # First the numbers, then the bookmarks: a number that is too old only makes the swap fail.
             found = state.sequences(self.meta, self._control, self.lease.pipeline)
-            self._sequences |= {place: seq for place, seq in found.items() if place[0] == plan.key}
+            self._sequences |= {place: seq for place, seq in found.items() if place[:2] == (plan.key, plan.id)}
             return self._read_progress().get(plan.key, Progress())
 
     def begin(self, plan: ReadPlan, split: Split) -> Load:
@@ -146,7 +148,9 @@ class SqlSession(Session):
         with self._writing():
             with transaction(self._control):
                 state.put(self.meta, self._control, self.lease, key, bookmark)
-            self._sequences = state.sequences(self.meta, self._control, self.lease.pipeline)
+            found = state.sequences(self.meta, self._control, self.lease.pipeline)
+            self._sequences = {place: seq for place, seq in self._sequences.items() if place[0] != key}
+            self._sequences |= {place: seq for place, seq in found.items() if place[0] == key}
             self.tables.sweep(self._control)
 
     def adopt(self, table: str, namespace: str | None = None) -> None:
@@ -169,21 +173,21 @@ class SqlSession(Session):
 
     # --- for loads and publishing
 
-    def sequence(self, place: tuple[str, str]) -> int:
-        """The seq that the next swap at (plan key, split key) must find: as this session left it, never looked up."""
+    def sequence(self, place: state.Place) -> int:
+        """The seq that the next swap there must find: the one that goes with the bookmark as read, never a newer one."""
         with self._lock:
             if place not in self._sequences:
-                raise StateError(f"split {place[1] or place[0]} belongs to no plan that was started")
+                raise StateError(f"split {place[2] or place[0]} belongs to no plan that was started")
             return self._sequences[place]
 
-    def moved(self, place: tuple[str, str], seq: int) -> None:
+    def moved(self, place: state.Place, seq: int) -> None:
         """A commit is known to have happened."""
         with self._lock:
             self._sequences[place] = seq
             self._progress = None
 
     def record(
-        self, connection: Connection, load_id: int, place: tuple[str, str], entry: Entry,
+        self, connection: Connection, load_id: int, place: state.Place, entry: Entry,
         applied: Mapping[str, Applied], targets: Mapping[str, Target], now: int,
     ) -> None:  # fmt: skip
         """The load's rows in `_wherry_loads`, inside its transaction."""
@@ -208,12 +212,14 @@ class SqlSession(Session):
             finally:
                 self._progress = None
 
-    def _stream(self, statement: Part) -> pa.RecordBatchReader | None:
-        """A query on a connection of its own, which closes with its last batch."""
+    def _stream(self, statement: Part, users: bool = False) -> pa.RecordBatchReader | None:
+        """A query on a connection of its own, which closes with its last batch. users: it is not ours."""
         import pyarrow as pa
 
         connection = self.dialect.connect()
         try:
+            if users and self._read_only:
+                self.dialect.for_query(connection, self.meta.namespace)
             reader = connection.reader(statement)
         except BaseException:
             connection.close()

@@ -1,0 +1,109 @@
+"""`wherry sql`: ask a destination in its own language. Only reads, takes no lease."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from wherry.cli.app import App, debug_option, json_option, pass_app
+from wherry.cli.connect import End, new_destination
+from wherry.cli.ends import errors_of, holding
+from wherry.cli.options import dest_set_option, destination_argument, schema_option, workspace
+from wherry.cli.rows import print_csv, print_json, print_rows
+from wherry.errors import UsageError, WherryError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_READS = (
+    *("select", "with", "values", "table", "from", "explain", "show", "describe", "desc", "pragma", "summarize"),
+    *("call", "set", "reset"),
+)
+"""First words of statements that the engine refuses for other reasons than that they write."""
+
+
+@click.command(short_help="Query a destination.")
+@destination_argument
+@click.argument("query")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: NULL is an empty field, an empty text is quoted.")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many rows.")
+@schema_option
+@dest_set_option
+@json_option
+@debug_option
+@pass_app
+def sql(
+    app: App, destination: str, query: str, as_csv: bool, limit: int | None, schema: str | None,
+    dest_sets: tuple[str, ...], as_json: bool,
+) -> None:  # fmt: skip
+    """Run one statement that reads, on DEST, and print its rows; QUERY may be - for standard input.
+
+    Bare table names are looked up in --schema, or in the only schema that wherry wrote to.
+    """
+    if as_csv and as_json:
+        raise UsageError("--csv and --json exclude each other", next="choose one")
+    if query == "-":
+        query = sys.stdin.read()
+    if not query.strip():
+        raise UsageError("the query is empty", next='wherry sql DEST "select 1"')
+    end = workspace(app).destination(destination, dest_sets)
+    with holding(end, "", schema or _only_schema(end)) as session, errors_of(end), _reading(query):
+        reader = session.execute(query)
+        if reader is None:
+            click.echo("done: the statement has no rows", err=as_csv or as_json)
+            return
+        _print(reader, limit, as_json=as_json, as_csv=as_csv)
+
+
+def _only_schema(end: End) -> str:
+    with errors_of(end):
+        schemas = {schema for schema, _ in new_destination(end).pipelines()}
+    return schemas.pop() if len(schemas) == 1 else "main"
+
+
+@contextmanager
+def _reading(query: str) -> Iterator[None]:
+    """Says of a statement that was refused that this command does not write."""
+    try:
+        yield
+    except WherryError as error:
+        word = _first_word(query)
+        if word not in _READS:
+            error.next = f"wherry sql only reads; to {word or 'write'} use the engine's own shell"
+        raise
+
+
+def _first_word(query: str) -> str:
+    """Of the statement, after comments and parentheses."""
+    text = re.sub(r"^(\s|\(|--[^\n]*(\n|$)|/\*.*?\*/)*", "", query, flags=re.DOTALL)
+    match = re.match(r"\w+", text)
+    return match[0].lower() if match else ""
+
+
+def _print(reader: pa.RecordBatchReader, limit: int | None, *, as_json: bool, as_csv: bool) -> None:
+    batches = _limited(reader, limit)
+    try:
+        if as_json:
+            print_json(batches)
+        elif as_csv:
+            print_csv(reader.schema, batches)
+        else:
+            print_rows(reader.schema, batches)
+    finally:
+        reader.close()
+
+
+def _limited(reader: pa.RecordBatchReader, limit: int | None) -> Iterator[pa.RecordBatch]:
+    for batch in reader:
+        if limit is None:
+            yield batch
+            continue
+        yield batch.slice(0, limit)
+        limit -= min(limit, batch.num_rows)
+        if not limit:
+            return
