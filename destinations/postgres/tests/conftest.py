@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,7 +24,6 @@ class Shop:
     """The destination under test. Rows are dicts of columns; every load is one plan with one split."""
 
     url: str
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     opened: list[Session] = field(default_factory=list)
 
     def destination(self, **config: Any) -> PostgresDestination:
@@ -42,7 +41,7 @@ class Shop:
         stream = Stream(name=target.stream, schema=target.schema)
         selection = Selection(stream=stream, mode=target.mode, key=target.key)
         parts = tuple(Split(key=f"part {n}", streams=(selection,)) for n in range(splits))
-        return ReadPlan(key=target.stream, id=id or f"plan {next(self.numbers)}", splits=parts)
+        return ReadPlan(key=target.stream, id=id or uuid.uuid4().hex, splits=parts)
 
     def stage(self, session: Session, plan: ReadPlan, target: Target, rows: pa.RecordBatch, split: int = 0) -> Load:
         load = session.begin(plan, plan.splits[split])
@@ -78,9 +77,8 @@ class Shop:
 
     def child(self, code: str, *args: str) -> subprocess.Popen[str]:
         """A process that runs `code` with `shop` at hand; it speaks through stdout."""
-        script = f"{__import__('pathlib').Path(__file__).as_posix()}"
         return subprocess.Popen(
-            [sys.executable, "-c", _CHILD + code, script, self.url, *args],
+            [sys.executable, "-c", _CHILD + code, __file__, self.url, *args],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import Field, field_validator
 from wherry import ConnectorConfig, Secret
+
+_HOST = r"(\[[^\]]*\]|[^:]*)"
 
 
 class PostgresConfig(ConnectorConfig):
@@ -37,6 +40,9 @@ class PostgresConfig(ConnectorConfig):
         text = url.get_secret_value() if url else "postgresql://"
         if not text.startswith(("postgresql://", "postgres://")):
             raise ValueError("not a URI of the form postgresql://user@host:port/database")
+        host, port, database = _place(text)
+        if "@" in host + database or not re.fullmatch(f"{_HOST}(:[0-9]*,{_HOST})*", host):
+            raise ValueError("user and password need their @, / and : percent-encoded (%40, %2F, %3A)")
         return url
 
     def options(self) -> dict[str, str]:
@@ -57,9 +63,14 @@ class PostgresConfig(ConnectorConfig):
 
     def reference_text(self) -> str:
         """`host[:port]/database` as typed: no user, no secret; what libpq's environment decides is left out."""
-        parts = urlsplit(self.url.get_secret_value() if self.url else "")
-        place = parts.netloc.rpartition("@")[2]
-        host = self.host or place.partition(":")[0]
-        port = str(self.port) if self.port else place.partition(":")[2]
-        database = self.database or unquote(parts.path.strip("/"))
+        host, port, database = _place(self.url.get_secret_value() if self.url else "")
+        host, port, database = self.host or host, str(self.port or port), self.database or database
         return f"{host or 'localhost'}{':' + port if port else ''}/{database}".rstrip("/")
+
+
+def _place(url: str) -> tuple[str, str, str]:
+    """(host, port, database) of a URI, cut up as libpq does it: user and password end at the first @ before any /."""
+    rest = re.sub(r"^[^@/]*@", "", url.partition("://")[2]).partition("?")[0]
+    place, _, database = rest.partition("/")
+    host, port = re.fullmatch(r"(\[.*\]|.*?)(?::(\d*))?", place, re.DOTALL).groups("")  # type: ignore[union-attr]
+    return host, port, unquote(database)

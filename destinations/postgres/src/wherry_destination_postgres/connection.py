@@ -21,6 +21,10 @@ QUOTING = Quoting()
 
 def connect(config: PostgresConfig, name: str) -> PostgresConnection:
     """A session under an application name, in UTC, that the server ends when this process is gone or stands still."""
+    return PostgresConnection(_session(config, name), config, name)
+
+
+def _session(config: PostgresConfig, name: str) -> psycopg.Connection[Any]:
     options: dict[str, Any] = {
         "application_name": name, "client_encoding": "UTF8", "connect_timeout": str(config.connect_timeout),
         "keepalives": "1", "keepalives_idle": str(max(1, config.lease // 3)), "keepalives_interval": "5",
@@ -38,9 +42,12 @@ def connect(config: PostgresConfig, name: str) -> PostgresConnection:
         ) from None  # fmt: skip
     except psycopg.Error as error:
         raise refused(error, config.reference_text()) from None
-    connection = PostgresConnection(session, config, name)
-    connection.run(_settings(config))
-    return connection
+    try:
+        session.execute(text(_settings(config)))
+    except psycopg.Error as error:
+        session.close()
+        raise translated(error, config.reference_text()) from None
+    return session
 
 
 def _settings(config: PostgresConfig) -> Part:
@@ -62,7 +69,10 @@ def _settings(config: PostgresConfig) -> Part:
 
 
 class PostgresConnection(Connection):
-    """A psycopg session. At most one COPY is under way; whatever else comes ends it first."""
+    """A psycopg session. At most one COPY is under way; whatever else comes ends it first.
+
+    A session that was lost, and whose loss was reported, is replaced by a new one outside of transactions.
+    """
 
     def __init__(self, session: psycopg.Connection[Any], config: PostgresConfig, name: str) -> None:
         self.session = session
@@ -70,6 +80,7 @@ class PostgresConnection(Connection):
         self.copying: CopyWriter | None = None
         self._config = config
         self._place = config.reference_text()
+        self._begun = False
 
     @property
     def pid(self) -> int:
@@ -91,6 +102,8 @@ class PostgresConnection(Connection):
     def cursor(self, statement: Part) -> Iterator[psycopg.Cursor[Any]]:
         """The statement's cursor, after it ran."""
         self.settle()
+        if self.session.closed and not self._begun:
+            self.session = _session(self._config, self.name)
         with self.translating(statement), self.session.cursor() as cursor:
             cursor.execute(text(statement))
             yield cursor
@@ -112,6 +125,7 @@ class PostgresConnection(Connection):
 
     def begin(self) -> None:
         self.run(SQL("begin"))
+        self._begun = True
 
     def commit(self) -> None:
         """COMMIT; the server answers that of an aborted transaction with ROLLBACK, and with no error."""
@@ -119,8 +133,10 @@ class PostgresConnection(Connection):
             status = cursor.statusmessage
         if status != "COMMIT":
             raise DestinationError(f"{self._place}: nothing was committed (the server said {status})")
+        self._begun = False
 
     def rollback(self) -> None:
+        self._begun = False
         if self.copying is not None:
             self.copying.drop()
         if self.session.info.transaction_status not in (pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN):

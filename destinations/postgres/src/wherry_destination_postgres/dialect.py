@@ -71,8 +71,8 @@ class PostgresDialect(Dialect):
         A session that is idle has its client; a busy one learns a moment later that it was killed.
         """
         name, _, started = mark.partition("/")
-        sessions, deadline = _SESSIONS.format(name=Literal(name)), time.monotonic() + _NOTICED
-        while rows := connection.rows(sessions):
+        deadline = time.monotonic() + _NOTICED
+        while rows := self._sessions(connection, name):
             if time.monotonic() > deadline or any(state == "idle" for _, state in rows):
                 return None
             time.sleep(0.05)
@@ -80,9 +80,9 @@ class PostgresDialect(Dialect):
 
     def evict(self, connection: Connection, lease: Lease, mark: str) -> None:
         """End every session of the former run; a stopped one may hold a lock, or a COMMIT half sent."""
-        sessions = _SESSIONS.format(name=Literal(mark.partition("/")[0]))
+        name = mark.partition("/")[0]
         deadline = time.monotonic() + self.config.lock_timeout
-        while rows := connection.rows(sessions):
+        while rows := self._sessions(connection, name):
             for pid, _ in rows:
                 connection.rows(SQL("select pg_terminate_backend({pid})").format(pid=Literal(pid)))
             if time.monotonic() > deadline:
@@ -91,6 +91,11 @@ class PostgresDialect(Dialect):
                     next="end it on the server, as its owner or a superuser, then run again",
                 )
             time.sleep(0.05)
+
+    def _sessions(self, connection: Connection, name: str) -> list[tuple[int, str]]:
+        """(pid, state), as of now: a transaction would go on seeing what it saw first."""
+        connection.rows(SQL("select pg_stat_clear_snapshot()"))
+        return connection.rows(_SESSIONS.format(name=Literal(name)))
 
     # --- types and tables
 
@@ -111,6 +116,12 @@ class PostgresDialect(Dialect):
     def namespace_exists(self, connection: Connection, namespace: str) -> bool:
         query = SQL("select 1 from pg_namespace where nspname = {name}").format(name=Literal(namespace))
         return bool(connection.rows(query))
+
+    def for_query(self, connection: Connection, namespace: str) -> None:
+        """The namespace before `public`, and no writes."""
+        path = [Literal(namespace), Literal("public")]
+        connection.run(SQL("set search_path to {path}").format(path=path))
+        connection.run(SQL("set default_transaction_read_only to on"))
 
     def widen(self, connection: Connection, table: Identifier, field: pa.Field) -> None:
         ddl.widen(_ours(connection), table, field)

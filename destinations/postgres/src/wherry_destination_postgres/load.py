@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pyarrow as pa
-
 from wherry import SQL, DataError, Identifier, Writer
+
 from wherry_destination_postgres import encode
 
 if TYPE_CHECKING:
