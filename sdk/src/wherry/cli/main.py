@@ -15,6 +15,7 @@ from wherry.cli.report import report
 COMPLETE = "_WHERRY_COMPLETE"
 COMMANDS = {
     "sync": ("wherry.cli.sync:sync", "Move data from SOURCE to DEST."),
+    "run": ("wherry.cli.run:run", "Run a pipeline of wherry.yaml."),
     "plan": ("wherry.cli.plan:plan", "Say what a sync would do."),
     "check": ("wherry.cli.check:check", "Reach a source, and a destination, and say what was reached."),
     "discover": ("wherry.cli.discover:discover", "The streams that a source offers."),

@@ -1,0 +1,103 @@
+"""`wherry run PIPELINE`: a sync that is written down in `wherry.yaml`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wherry.cli.app import App, debug_option, json_option, pass_app
+from wherry.cli.complete import pipeline_names
+from wherry.cli.options import (
+    Asked,
+    Rejects,
+    added,
+    dest_set_option,
+    how_options,
+    plan_only_option,
+    quiet_option,
+    set_option,
+    settings,
+    stream_option,
+    workspace,
+)
+
+if TYPE_CHECKING:
+    from wherry.config.project import PipelineOptions, StreamOptions
+    from wherry.pipeline.select import Wish
+
+_OPTIONS = (
+    click.argument("pipeline", shell_complete=pipeline_names),
+    click.option("--env", "environment", metavar="NAME", help="Environment of wherry.yaml."),
+    stream_option,
+    set_option,
+    dest_set_option,
+    *how_options,
+    plan_only_option,
+    quiet_option,
+    json_option,
+    debug_option,
+)
+
+
+@click.command(short_help="Run a pipeline of wherry.yaml.")
+@added(_OPTIONS)
+@pass_app
+def run(app: App, /, pipeline: str, environment: str | None, **given: Any) -> None:
+    """Run PIPELINE as `wherry.yaml` describes it."""
+    from wherry.cli.execute import Job, execute
+
+    here = workspace(app, environment)
+    options = here.project.pipeline(pipeline)
+    asked = _asked(options, pipeline, given)
+    if asked.plan_only:
+        from wherry.cli.plan import show_plan
+
+        show_plan(app, asked)
+        return
+    job = Job(
+        source=here.source(asked.source, asked.sets),
+        destination=here.destination(asked.destination, asked.dest_sets),
+        settings=asked.settings,
+        typed=(asked.source, asked.destination),
+        as_json=asked.as_json,
+        quiet=asked.quiet,
+    )
+    raise click.exceptions.Exit(execute(app, job))
+
+
+def _asked(options: PipelineOptions, name: str, given: dict[str, Any]) -> Asked:
+    """What wherry.yaml says of a pipeline, with the command line over it."""
+    made = settings({**given, "pipeline": name, "schema": options.target_schema})
+    if click.get_current_context().get_parameter_source("max_rejects") is click.core.ParameterSource.DEFAULT:
+        made = replace(made, max_rejects=Rejects().convert(options.max_rejects, None, None))
+    special = {glob: wish if isinstance(wish, bool) else _wish(wish) for glob, wish in options.streams.items()}
+    common = replace(made.wishes.common, mode=made.wishes.common.mode or options.mode)
+    return Asked(
+        source=options.source,
+        destination=options.destination,
+        settings=replace(made, wishes=replace(made.wishes, common=common, special=special)),
+        sets=given["sets"],
+        dest_sets=given["dest_sets"],
+        plan_only=given["plan_only"],
+        as_json=given["as_json"],
+        quiet=given["quiet"],
+    )
+
+
+def _wish(options: StreamOptions) -> Wish:
+    from wherry.pipeline.select import Wish
+
+    return Wish(
+        mode=options.mode,
+        key=options.key,
+        cursor=options.cursor,
+        columns=options.columns,
+        where=options.where,
+        start=options.start,
+        end=options.end,
+        lookback=options.lookback,
+        table=options.table,
+        types=options.types or None,
+    )
