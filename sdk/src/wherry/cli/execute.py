@@ -10,9 +10,8 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from wherry.cli.app import App
 from wherry.cli.connect import End
@@ -26,12 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to run, and how to speak of it. typed: SOURCE and DEST as the user gave them, for the next command."""
+    """What to run, and how to speak of it. typed: DEST as the user gave it, for the next command.
+
+    accept: (stream, cursor) -> how to accept a proposal.
+    """
 
     source: End
     destination: End
     settings: Settings
-    typed: tuple[str, str]
+    typed: str
+    accept: Callable[[str, str], str]
     as_json: bool = False
     quiet: bool = False
 
@@ -45,7 +48,7 @@ def execute(app: App, job: Job) -> int:
     destination = job.destination.new()
     names = name_run(job.source.new(), job.source.connector, destination, job.settings)
     stop = Stop()
-    observers, refused = _observers(app, job)
+    observers, recorders, refused = _observers(app, job, names.pipeline)
     events = Events(observers)
     for problem in refused:
         events.message(level="warning", text=f"hook not used: {problem.message}")
@@ -61,6 +64,8 @@ def execute(app: App, job: Job) -> int:
     finally:
         _finished(events, outcome, error, began)
         events.close()
+    for recorder in recorders if error is not None else ():
+        recorder.error(error)
     return _tell(app, job, outcome, error)
 
 
@@ -84,27 +89,33 @@ def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop) ->
     return outcome
 
 
-def _observers(app: App, job: Job) -> tuple[list[Observer], list[Any]]:
+def _observers(app: App, job: Job, pipeline: str) -> tuple[list[Observer], list[Any], list[Any]]:
+    """Who watches the run; those of them that also keep its error; why others do not watch."""
     from wherry.cli.run_log import RunLog, state_folder
     from wherry.host.hooks import load_observers, observer
 
     found: list[Observer] = []
+    log = RunLog(state_folder(), app.redactor, pipeline=pipeline)
+    recorders: list[Any] = [log]
     if job.as_json:
         from wherry.cli.json_events import JsonWriter
 
-        found.append(observer(JsonWriter(sys.stdout, app.redactor), "json writer", builtin=True))
+        recorders.append(JsonWriter(sys.stdout, app.redactor))
+        found.append(observer(recorders[-1], "json writer", builtin=True))
     elif not job.quiet:
         from wherry.cli.view import Progress
 
-        found.append(observer(Progress.on(sys.stderr, app.redactor), "progress view", builtin=True))
-    found.append(observer(RunLog(state_folder(), app.redactor), "run log", builtin=True))
+        progress = Progress.on(sys.stderr, app.redactor)
+        log.warn = partial(progress.message, "warning")
+        progress.opening(f"reading {job.source.label()}")
+        found.append(observer(progress, "progress view", builtin=True))
+    found.append(observer(log, "run log", builtin=True))
     strangers, refused = load_observers(app.registry)
-    return [*found, *strangers], refused
+    return [*found, *strangers], recorders, refused
 
 
-def _finished(events: Events, outcome: Outcome | None, error: WherryError | None, began: float) -> None:
+def _finished(events: Events, outcome: Outcome | None, code: int, began: float) -> None:
     if outcome is None:
-        code = error.exit_code if error is not None else 1
         events.run_finished(run=None, outcome="failed", exit_code=code, seconds=time.monotonic() - began, totals={})
         return
     events.run_finished(
@@ -113,19 +124,28 @@ def _finished(events: Events, outcome: Outcome | None, error: WherryError | None
     )  # fmt: skip
 
 
-def _tell(app: App, job: Job, outcome: Outcome | None, error: WherryError | None) -> int:
+def _tell(app: App, job: Job, outcome: Outcome) -> int:
     """The last words: a summary on stdout, failures on stderr; the exit code."""
     from wherry.cli import summary
 
-    if error is not None:
-        raise error
-    assert outcome is not None
+    sql = job.destination.cls.capabilities.sql
+    words = summary.Words(
+        args=[app.redactor.redact(argument) for argument in app.args],
+        destination=app.redactor.redact(job.typed) if sql else None,
+        wishes=job.settings.wishes,
+        accept=lambda stream, cursor: app.redactor.redact(job.accept(stream, cursor)),
+    )
     if not job.as_json and not job.quiet:
-        for line in summary.lines(outcome, job):
-            click.echo(app.redactor.redact(line))
-    for line in summary.failures(outcome, job):
-        click.echo(app.redactor.redact(line), err=True)
+        _write(app, sys.stdout, summary.lines(outcome, words))
+    _write(app, sys.stderr, summary.failures(outcome, words))
     return outcome.exit_code
+
+
+def _write(app: App, stream: IO[str], lines: list[Line]) -> None:
+    from wherry.cli import style
+
+    shown = [[(app.redactor.redact(text), kind) for text, kind in line] for line in lines]
+    style.write(stream, shown, style.look(stream).color)
 
 
 class Stop:

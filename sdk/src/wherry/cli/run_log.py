@@ -54,7 +54,7 @@ class RunLog(Recorder):
         super().__init__(redactor, clock)
         self._runs = folder / "runs"
         self._pipeline = pipeline
-        self._warn = warn or logging.getLogger("wherry").warning
+        self.warn = warn or logging.getLogger("wherry").warning
         self._kept = kept
         self._lock = threading.Lock()
         self._early: list[str] = []
@@ -71,7 +71,7 @@ class RunLog(Recorder):
                 self._put(event, line)
         except OSError as error:
             self._off = True
-            self._warn(f"this run is not logged: {self.path or self._runs}: {(error.strerror or str(error)).lower()}")
+            self.warn(f"this run is not logged: {self.path or self._runs}: {(error.strerror or str(error)).lower()}")
 
     def _put(self, event: str, line: str) -> None:
         if self.path is None:

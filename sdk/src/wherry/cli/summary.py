@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 SHOWN = 10
 """Streams that get a line of their own."""
 _SIMPLE = re.compile(r"[a-z_][a-z0-9_]*")
-_RESERVED = """
+_RESERVED = frozenset(re.findall(r"\w+", """
 all and any as asc both case cast check collate column create cross current_date current_time current_user default
 delete desc distinct do drop else end except exists false fetch for foreign from full grant group having in index inner
 insert intersect into is join key lateral leading left like limit natural not null offset on only or order outer primary
 references right row select set some symmetric table then to trailing true union unique update user using values view
 when where window with
-""".split()
+"""))  # fmt: skip
 
 
 class Readable(Quoting):
