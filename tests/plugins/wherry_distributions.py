@@ -16,7 +16,9 @@ SOURCE = textwrap.dedent("""
             size: int = 3
 
         def discover(self, only=("*",)):
-            return []
+            import pyarrow as pa
+
+            return [wherry.Stream(name="orders", schema=pa.schema([("id", pa.int64())]))]
 
         def read(self, split):
             return iter(())

@@ -40,7 +40,7 @@ def explain(error: BaseException, app: App) -> WherryError:
     if isinstance(error, WherryError):
         return error
     if isinstance(error, click.ClickException):
-        return _usage(error)
+        return _usage(error, app)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return Stopped()
     if isinstance(error, MemoryError):
@@ -51,9 +51,10 @@ def explain(error: BaseException, app: App) -> WherryError:
     return _bug(error, app)
 
 
-def _usage(error: click.ClickException) -> UsageError:
+def _usage(error: click.ClickException, app: App) -> UsageError:
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "wherry"
+    typed = [word for word in app.args[:1] if not word.startswith("-")]  # click leaves out the context at times
+    command = context.command_path if context else " ".join(["wherry", *typed])
     text = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
     message = text[:1].lower() + text[1:].rstrip(".")
     if isinstance(error, click.NoSuchOption) and context:

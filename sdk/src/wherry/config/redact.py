@@ -124,7 +124,7 @@ def _inside(text: str) -> Iterator[str]:
     setting = re.fullmatch(r"([\w.-]+)=(.*)", text, re.DOTALL)
     if setting and _LOUD.search(setting[1]):
         yield setting[2]
-    for name, value in re.findall(r"([\w.-]+)\s*=\s*('[^']*'|\"[^\"]*\"|[^\s&;]+)", text):
+    for name, value in re.findall(r"([\w.-]+)\s*=\s*(?=('[^']*'|\"[^\"]*\"|[^\s&;]+))", text):
         if _LOUD.search(name):
             yield from {value.strip("'\""), value.partition("#")[0], unquote(value)}
     for userinfo in re.findall(r"://([^/?#]*)@", text) + re.findall(r"://(.*)@", text):

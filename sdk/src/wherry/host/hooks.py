@@ -6,7 +6,6 @@ host wait until everything is written.
 
 from __future__ import annotations
 
-import ctypes
 import queue
 import threading
 import time
@@ -211,6 +210,8 @@ def _within(seconds: float, action: Callable[[], T]) -> T:
     if failure:
         raise failure[0]
     if not answer:
+        import ctypes
+
         # An import that never ends would compete with the run for the interpreter: stop it at its next instruction.
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
         raise TimeoutError(f"its import took longer than {seconds:g} s")
