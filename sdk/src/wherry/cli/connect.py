@@ -50,7 +50,10 @@ class End:
 
     def explain(self, error: WherryError) -> WherryError:
         """The error with the connector's name in front and the origin of its key behind."""
-        error = self.configured.explain(error)
+        from wherry.config.refusal import fields
+
+        if error.key in fields(type(self.configured.config)):  # else it is an option of the command
+            error = self.configured.explain(error)
         prefix = f"{self.kind} {self.connector}: "
         if not error.message.startswith(prefix):
             error.message = prefix + error.message

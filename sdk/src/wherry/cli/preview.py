@@ -38,7 +38,7 @@ def preview(
     sets: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Print the first rows of SOURCE as a table; with --json one object a line."""
-    from wherry.pipeline.select import Wish, Wishes, choose
+    from wherry.pipeline.select import Wish, Wishes, choose, refuse_unheard
 
     wishes = Wishes(only=streams or ("*",), common=Wish(columns=words(columns), where=where), limit=limit)
     end = workspace(app).source(source, sets)
@@ -46,6 +46,7 @@ def preview(
         found = discovered(end, opened, wishes)
         for number, stream in enumerate(found if streams else found[:_MOST]):
             selection = choose(stream, wishes, {}).selection
+            refuse_unheard([selection], wishes, opened.filters)
             if not as_json and len(found) > 1:
                 click.echo(("\n" if number else "") + stream.path)
             with end.errors():

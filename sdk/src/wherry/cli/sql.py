@@ -20,11 +20,11 @@ from wherry.errors import UsageError, WherryError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_READS = (
-    *("select", "with", "values", "table", "from", "explain", "show", "describe", "desc", "pragma", "summarize"),
-    *("call", "set", "reset"),
+_WRITES = (
+    *("insert", "update", "delete", "merge", "truncate", "copy", "create", "alter", "drop", "comment", "grant"),
+    *("revoke", "refresh", "reindex", "vacuum", "attach", "import", "do", "begin", "replace"),
 )
-"""First words of statements that the engine refuses for other reasons than that they write."""
+"""First words of statements that change something."""
 
 
 @click.command(short_help="Query a destination.")
@@ -73,8 +73,8 @@ def _reading(query: str) -> Iterator[None]:
         yield
     except WherryError as error:
         word = _first_word(query)
-        if word not in _READS:
-            error.next = f"wherry sql only reads; to {word or 'write'} use the engine's own shell"
+        if word in _WRITES:
+            error.next = f"wherry sql only reads; to {word} use the engine's own shell"
         raise
 
 

@@ -52,17 +52,13 @@ def show(
 ) -> None:  # fmt: skip
     """Show the bookmarks of every pipeline in DEST, or of STREAM (a name or glob)."""
     end = workspace(app).destination(destination, dest_sets)
-    found = []
+    kept: list[tuple[Place, list[dict[str, Any]]]] = []
     for place in places(end, schema, pipeline):
         with holding(end, place[1], place[0]) as session, errors_of(end):
-            found.append({"schema": place[0], "pipeline": place[1], "streams": _records(session.progress)})
+            kept.append((place, _records(session.progress)))
     if stream is not None:
-        known = [name for kept in found for record in kept["streams"] for name in record["streams"]]
-        for kept in found:
-            kept["streams"] = [r for r in kept["streams"] if any(fnmatchcase(name, stream) for name in r["streams"])]
-        found = [kept for kept in found if kept["streams"]]
-        if not found:
-            raise _unknown(stream, known)
+        kept = _of_stream(kept, stream)
+    found = [{"schema": place[0], "pipeline": place[1], "streams": records} for place, records in kept]
     shown = app.redactor.json(found)
     if as_json:
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False, sort_keys=True))
@@ -191,6 +187,18 @@ def _records(stored: Mapping[str, Progress]) -> list[dict[str, Any]]:
     return found
 
 
+def _of_stream(
+    kept: Sequence[tuple[Place, list[dict[str, Any]]]], stream: str
+) -> list[tuple[Place, list[dict[str, Any]]]]:
+    meant = [
+        (place, [r for r in records if any(fnmatchcase(name, stream) for name in r["streams"])])
+        for place, records in kept
+    ]
+    if not any(records for _, records in meant):
+        raise _unknown(stream, [name for _, records in kept for record in records for name in record["streams"]])
+    return [(place, records) for place, records in meant if records]
+
+
 def _chosen(records: Sequence[dict[str, Any]], globs: Sequence[str], exactly: bool = False) -> list[dict[str, Any]]:
     """Records that the globs mean; all streams that share a bookmark have to be meant, unless it is `exactly` one."""
     known = [name for record in records for name in record["streams"]]
@@ -221,9 +229,8 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise UsageError(
-            f"--bookmark is not JSON: {error}", next='as in --bookmark \'{"value": "2026-01-01"}\''
-        ) from None
+        remedy = "write it as state show --json prints it, between single quotes"
+        raise UsageError(f"--bookmark is not JSON: {error}", next=remedy) from None
 
 
 def _ask(question: str, yes: bool) -> None:

@@ -16,7 +16,7 @@ from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.conform import Change, Conformer
 from wherry.pipeline.names import NameMap
 from wherry.pipeline.run import Names, Prepared, Settings, prepare
-from wherry.pipeline.select import Choice
+from wherry.pipeline.select import Choice, refuse_unheard
 from wherry.pipeline.sides import at_destination, at_source
 from wherry.pipeline.work import schema_of, table_of
 
@@ -67,9 +67,11 @@ def forecast(
     with at_destination():
         stored, recorded = dict(session.progress), dict(session.names)
     prepared = prepare(streams, stored, names, settings)
+    selections = [choice.selection for choice in prepared.choices]
+    refuse_unheard(selections, settings.wishes, source.filters)
     bare = {key: envelopes.unwrap(progress) for key, progress in prepared.progress.items()}
     with at_source():
-        planned = _by_stream(source.plan([choice.selection for choice in prepared.choices], bare))
+        planned = _by_stream(source.plan(selections, bare))
     limits = destination.capabilities
     tables = NameMap(recorded, limit=limits.identifier_limit, case_sensitive=limits.case_sensitive)
     found = []
@@ -120,11 +122,11 @@ def _outlook(
         fate="created" if not table.exists else "rebuilt" if rebuilt and planned else "kept",
         cursor=selection.cursor, reads=_reads(selection, used, planned, known if resumed else None),
         lower=lower, upper=upper, bookmark=used,
-        without=None if used is not None or selection.mode == "replace" else prepared.hidden.get(path, "none yet"),
+        without=None if used is not None or rebuilt else prepared.hidden.get(path, "none yet"),
         row_estimate=selection.stream.row_estimate,
         added=table.change.added if table.change and table.exists else {},
         widened=table.change.widened if table.change and table.exists else {},
-        destroys=tuple(_destroys(choice, table, planned, prepared.hidden.get(path))),
+        destroys=tuple(_destroys(choice, table, planned)),
         notes=tuple(_notes(selection, planned, table)),
     )  # fmt: skip
 
@@ -147,23 +149,23 @@ def _bounds(selection: Selection, used: Bookmark | None, planned: _Planned | Non
     """(first cursor value, last one), as the source writes them; None: open, or not to be known."""
     if not selection.cursor:
         return None, None
-    lower = _value(used) or selection.start
-    return lower, selection.end or (_value(planned.plan.after) if planned else None)
+    lower = _value(used, selection.cursor) or selection.start
+    return lower, selection.end or (_value(planned.plan.after, selection.cursor) if planned else None)
 
 
-def _value(bookmark: Bookmark | None) -> str | None:
-    """The cursor value in a bookmark, by the habit of keeping it as "value", or as the whole bookmark."""
-    value = bookmark.get("value") if isinstance(bookmark, dict) else bookmark
+def _value(bookmark: Bookmark | None, cursor: str) -> str | None:
+    """The cursor's value in a bookmark: under "value", under the cursor's name, or the bookmark itself."""
+    value = bookmark.get("value", bookmark.get(cursor)) if isinstance(bookmark, dict) else bookmark
     return str(value) if isinstance(value, (str, int, float)) else None
 
 
-def _destroys(choice: Choice, table: _Table, planned: _Planned | None, hidden: str | None) -> Iterable[str]:
+def _destroys(choice: Choice, table: _Table, planned: _Planned | None) -> Iterable[str]:
     if not table.exists or planned is None or choice.selection.limit is not None:
         return
     if choice.rebuild and choice.selection.mode == "history":
         yield f"the history in {table.schema}.{table.name}"
     elif choice.rebuild:
-        yield f"the rows of {table.schema}.{table.name}, and the bookmark" + (f": {hidden}" if hidden else "")
+        yield f"the rows of {table.schema}.{table.name}, and forgets the bookmark"
     elif choice.selection.mode == "replace":
         yield f"the rows of {table.schema}.{table.name}, when the new ones are complete"
 

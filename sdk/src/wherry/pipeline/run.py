@@ -20,7 +20,7 @@ from wherry.pipeline.lanes import Lanes, Patience, explain
 from wherry.pipeline.names import NameMap
 from wherry.pipeline.outcome import Outcome, StreamOutcome
 from wherry.pipeline.rejects import MaxRejects
-from wherry.pipeline.select import Choice, Wishes, choose
+from wherry.pipeline.select import Choice, Wishes, choose, refuse_unheard
 from wherry.pipeline.sides import at_destination
 from wherry.pipeline.work import SAMPLE, Context, Work, schema_of, table_of
 
@@ -100,6 +100,7 @@ def sync(
         with at_destination():
             session = destination.open(names.pipeline, schema=names.schema, wait=settings.wait)
         prepared = prepare(streams, session.progress, names, settings)
+        refuse_unheard([c.selection for c in prepared.choices], settings.wishes, planner.filters)
         context = _context(prepared, session, destination, new_source, events, stop, settings)
         _announce(context, prepared, session, labels)
         _work(planner, context, prepared, settings)

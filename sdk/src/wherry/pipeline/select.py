@@ -74,6 +74,32 @@ class Wishes:
         return wish
 
 
+def refuse_unheard(selections: Sequence[Selection], wishes: Wishes, filters: bool) -> None:
+    """Raise for wishes that would have no effect. filters: the source understands `where`."""
+    if wishes.common.table and len(selections) > 1:
+        names = ", ".join(s.stream.path for s in selections[:4]) + (", …" if len(selections) > 4 else "")
+        raise UsageError(
+            f"one table {wishes.common.table!r} cannot take {len(selections)} streams: {names}", key="table",
+            next="choose one with --stream, or leave --table out",
+        )  # fmt: skip
+    for selection in selections:
+        path = selection.stream.path
+        if selection.where is not None and not filters:
+            raise UsageError(f"where: this source cannot filter stream {path}", key="where", next="leave --where out")
+        wish = wishes.wish(selection.stream)
+        if wish.cursor and selection.mode == "replace" and wishes.limit is None:
+            raise UsageError(
+                f"cursor {wish.cursor!r} is of no use in mode replace, which reads stream {path} whole", key="cursor",
+                next="leave --mode out, or --cursor",
+            )  # fmt: skip
+        bound = next((name for name in ("start", "end") if getattr(wish, name) is not None), None)
+        if bound and selection.cursor is None:
+            raise UsageError(
+                f"{bound} {getattr(wish, bound)!r} needs a cursor, and stream {path} is read without one", key=bound,
+                next="leave --limit out" if wishes.limit is not None else "name it: --cursor COLUMN",
+            )  # fmt: skip
+
+
 def choose(stream: Stream, wishes: Wishes, remembered: Mapping[str, Any]) -> Choice:
     """The selection for one stream. `remembered`: what an earlier run settled (`envelope.choice`)."""
     wish = wishes.wish(stream)
