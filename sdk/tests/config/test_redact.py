@@ -89,6 +89,10 @@ def test_nested_secrets_and_key_files() -> None:
     assert text == f"{MASK} {MASK} {MASK}\n{MASK}\n  {MASK}"
 
 
+def test_a_secret_that_is_no_text_is_masked_too() -> None:
+    assert knows("S3CR3T\udcff").redact("a S3CR3T\udcff b") == f"a {MASK} b"
+
+
 def test_a_short_secret_is_masked_only_where_it_stands_alone() -> None:
     assert knows("ab").redact("ab cab ab: table") == f"{MASK} cab {MASK}: table"
     assert knows("").redact("nothing") == "nothing"

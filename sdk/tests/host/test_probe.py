@@ -56,6 +56,12 @@ def test_broken_plugins_each_get_their_reason(path: Path) -> None:
     assert {report.status for report in found.values()} == {"broken"}
 
 
+def test_secrets_of_the_environment_are_not_handed_to_strangers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHERRY_SOURCE_OTHER_PASSWORD", "S3CR3T")
+    write_source(path, "nosy", "import os\nraise ValueError(sorted(n for n in os.environ if 'WHERRY' in n))")
+    assert reports(path)["nosy"].reason == "could not be loaded: ValueError: []"
+
+
 def test_an_endless_import_is_cut_off_with_all_it_started(path: Path) -> None:
     text = """
         import os, subprocess, pathlib

@@ -133,11 +133,13 @@ def _inside(text: str) -> Iterator[str]:
 
 
 def _forms(text: str) -> set[str]:
-    quoted = quote(text, safe="")
-    forms = {text, quoted, quote(text), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1], one_line(text)}
-    forms |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in (quoted, quote_plus(text))}
+    data = text.encode(errors="surrogatepass")  # the environment may hold bytes that are no text
+    quoted = quote(data, safe="")
+    forms = {text, quoted, quote(data), quote_plus(data), repr(text)[1:-1], one_line(text)}
+    forms |= {json.dumps(text, ensure_ascii=ascii)[1:-1] for ascii in (True, False)} | {text.replace("'", "''")}
+    forms |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in (quoted, quote_plus(data))}
     if len(text) >= _SHORT:
-        forms |= set(_base64(text.encode(errors="surrogatepass")))
+        forms |= set(_base64(data))
     return forms
 
 

@@ -53,8 +53,15 @@ def _probe(plugin: Plugin, seconds: float, children: set[subprocess.Popen[bytes]
     if plugin.rivals:
         return Report(plugin, "broken", f"is also owned by {' and '.join(plugin.rivals)}: uninstall all but one")
     command = [sys.executable, "-P", "-m", __spec__.name, json.dumps(dataclasses.asdict(plugin))]
-    pipe, null = subprocess.PIPE, subprocess.DEVNULL
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=null, start_new_session=True) as child:  # noqa: S603
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WHERRY_")}  # no secrets
+    with subprocess.Popen(  # noqa: S603
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+    ) as child:
         children.add(child)
         try:
             # the child's standard input stays open while we live: when it closes, the child ends
