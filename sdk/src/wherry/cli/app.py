@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from wherry.cli.json_events import Recorder
     from wherry.config.redact import Redactor
     from wherry.host.registry import Registry
 
 
 @dataclass
 class App:
-    """args: the command line.  debug: show tracebacks.  Everything else is made when first asked for."""
+    """args: the command line.  debug: show tracebacks.  recorders: keep the error that ends the command as an event.
+
+    Everything else is made when first asked for.
+    """
 
     args: Sequence[str] = ()
     debug: bool = False
+    recorders: Sequence[Recorder] = ()
 
     @cached_property
     def registry(self) -> Registry:

@@ -8,16 +8,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from wherry.cli.app import App
 from wherry.cli.connect import End
 from wherry.errors import WherryError
 
 if TYPE_CHECKING:
+    from wherry.cli.style import Line
     from wherry.host.hooks import Events, Observer
     from wherry.pipeline.outcome import Outcome
     from wherry.pipeline.run import Settings
@@ -55,18 +56,18 @@ def execute(app: App, job: Job) -> int:
     for note in (*job.source.configured.notes, *job.destination.configured.notes):
         events.message(level="warning", text=note)
     outcome: Outcome | None = None
-    error: WherryError | None = None
+    code = 1
     try:
         with stop.signals(events):
             outcome = _sync(job, destination, names, events, stop)
-    except WherryError as raised:
-        error = raised
+    except WherryError as error:
+        code = error.exit_code
+        app.recorders = recorders
+        raise
     finally:
-        _finished(events, outcome, error, began)
+        _finished(events, outcome, code, began)
         events.close()
-    for recorder in recorders if error is not None else ():
-        recorder.error(error)
-    return _tell(app, job, outcome, error)
+    return _tell(app, job, outcome)
 
 
 def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop) -> Outcome:

@@ -24,6 +24,8 @@ def report(error: BaseException, app: App) -> int:
     known = explain(error, app)
     for line in lines(known, app):
         _print(line)
+    for recorder in app.recorders:
+        recorder.error(known)
     return 128 + known.signal if isinstance(known, Stopped) else known.exit_code
 
 

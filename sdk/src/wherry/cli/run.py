@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +47,13 @@ _OPTIONS = (
 @pass_app
 def run(app: App, /, pipeline: str, environment: str | None, **given: Any) -> None:
     """Run PIPELINE as `wherry.yaml` describes it."""
+    from wherry.cli.advice import as_setting
     from wherry.cli.execute import Job, execute
 
+    if given["as_json"]:
+        from wherry.cli.json_events import JsonWriter
+
+        app.recorders = [JsonWriter(sys.stdout, app.redactor)]
     here = workspace(app, environment)
     options = here.project.pipeline(pipeline)
     asked = _asked(options, pipeline, given)
@@ -60,7 +66,8 @@ def run(app: App, /, pipeline: str, environment: str | None, **given: Any) -> No
         source=here.source(asked.source, asked.sets),
         destination=here.destination(asked.destination, asked.dest_sets),
         settings=asked.settings,
-        typed=(asked.source, asked.destination),
+        typed=asked.destination,
+        accept=as_setting,
         as_json=asked.as_json,
         quiet=asked.quiet,
     )

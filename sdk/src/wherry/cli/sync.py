@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from wherry.cli.app import App
@@ -21,14 +23,20 @@ def sync(app: App, asked: Asked) -> None:
 
         show_plan(app, asked)
         return
+    from wherry.cli.advice import as_command
     from wherry.cli.execute import Job, execute
 
+    if asked.as_json:
+        from wherry.cli.json_events import JsonWriter
+
+        app.recorders = [JsonWriter(sys.stdout, app.redactor)]
     here = workspace(app)
     job = Job(
         source=here.source(asked.source, asked.sets),
         destination=here.destination(asked.destination, asked.dest_sets),
         settings=asked.settings,
-        typed=(asked.source, asked.destination),
+        typed=asked.destination,
+        accept=as_command(app.args),
         as_json=asked.as_json,
         quiet=asked.quiet,
     )
