@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from wherry import DataError, Selection, StateError, UsageError
+
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 class Cursor:
@@ -41,15 +44,10 @@ class Cursor:
                 column=self.column,
                 next="merge by key instead: --mode merge --key COLUMN",
             )
-        wanted = []
         if self._from is not None:
-            wanted.append(pc.greater_equal(column, self._from))
+            rows = rows.filter(pc.fill_null(pc.greater_equal(rows.column(self.column), self._from), True))
         if self._until is not None:
-            wanted.append(pc.less(column, self._until))
-        for flags in wanted:
-            rows = rows.filter(pc.fill_null(flags, True)) if len(wanted) == 1 else rows
-        if len(wanted) == 2:
-            rows = rows.filter(pc.fill_null(pc.and_(*wanted), True))
+            rows = rows.filter(pc.fill_null(pc.less(rows.column(self.column), self._until), True))
         self._see(rows.column(self.column))
         return rows
 
@@ -86,12 +84,16 @@ class Cursor:
         distance = self._selection.lookback
         if not distance:
             return value
-        if self._family == "number":
-            return pc.subtract(value, pa.scalar(distance).cast(self._type))
         if self._family == "text":
             raise UsageError(f"cursor {self.column} is text: a look-back has no meaning", key="lookback")
-        moved = value.as_py() - timedelta(seconds=distance)
-        return pa.scalar(moved, self._type)
+        if self._family in ("timestamp", "instant"):
+            ticks = math.ceil(distance * _TICKS[self._type.unit])
+            return pc.subtract(value, pa.scalar(ticks, pa.duration(self._type.unit)))
+        known = value.as_py()
+        if self._family == "date":
+            return pa.scalar(known - timedelta(days=math.ceil(distance / 86400)), self._type)
+        moved = known - (math.ceil(distance) if isinstance(known, int) else type(known)(str(distance)))
+        return pa.scalar(max(moved, 0) if pa.types.is_unsigned_integer(self._type) else moved, self._type)
 
     def _scalar(self, text: str, key: str) -> Any:
         try:

@@ -137,7 +137,7 @@ def _glob_name(pattern: str, base: str) -> str:
         kind = kind_of(part)
         literal = re.sub(r"\[[^]]*\]|[*?]", " ", kind[0] if kind else part)
         words = re.findall(r"\w[\w.-]*\w|\w", literal)
-        named = [word for word in words if re.search(r"[^\W\d_]", word)]
+        named: list[str] = [word for word in words if re.search(r"[^\W\d_]", word)]
         if named:
             return named[0].strip("._-")
     return os.path.basename(base) or "files"

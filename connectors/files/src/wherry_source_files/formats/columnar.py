@@ -11,6 +11,7 @@ from wherry import DataError
 
 from wherry_source_files.client import LocalFile
 from wherry_source_files.formats import Reader
+from wherry_source_files.formats.arrow_types import int96_unit, plain_batch, plain_field
 
 ROWS = 1 << 16
 MAGIC = b"ARROW1"
@@ -23,6 +24,12 @@ class _ColumnarReader(Reader):
         super().__init__(*args, **kwargs)
         self._schemas: list[pa.Schema] = []
 
+    def _add_schema(self, file: LocalFile, schema: pa.Schema) -> None:
+        twice = [name for name in schema.names if schema.names.count(name) > 1]
+        if twice:
+            raise DataError(f"file {file.rel} has two columns named {twice[0]!r}", next="rename one of them")
+        self._schemas.append(schema)
+
     def survey(self, file: LocalFile) -> Iterator[None]:
         """The schema, and the hash of the bytes."""
         self.sample(file)
@@ -30,14 +37,12 @@ class _ColumnarReader(Reader):
         file.digest()
 
     def schema(self) -> pa.Schema:
-        """Every column of the files seen; of one name with several types, the type that holds them all."""
-        if not self._schemas:
-            return pa.schema([])
-        plain = [pa.schema([_plain(field) for field in schema]) for schema in self._schemas]
-        try:
-            return pa.unify_schemas(plain)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            return plain[-1]
+        """Every column of the files seen, each with the type it was seen with first."""
+        fields: dict[str, pa.Field] = {}
+        for schema in self._schemas:
+            for field in schema:
+                fields.setdefault(field.name, plain_field(field))
+        return pa.schema(list(fields.values()))
 
 
 class ParquetReader(_ColumnarReader):
@@ -46,18 +51,18 @@ class ParquetReader(_ColumnarReader):
     def sample(self, file: LocalFile) -> int | None:
         """The footer knows schema and rows."""
         with self._open(file) as parquet:
-            self._schemas.append(parquet.schema_arrow)
+            self._add_schema(file, parquet.schema_arrow)
             return int(parquet.metadata.num_rows)
 
     def batches(self, file: LocalFile, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
         """Batches of about `batch_bytes`, by what the footer says of the rows' size."""
         with self._open(file) as parquet, _damage(file):
-            names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
+            names = None if columns is None else [name for name in parquet.schema_arrow.names if name in columns]
             size = sum(parquet.metadata.row_group(i).total_byte_size for i in range(parquet.metadata.num_row_groups))
             per_row = max(1, 2 * size // max(1, parquet.metadata.num_rows))
             rows = max(1, min(ROWS, self.batch_bytes // per_row))
             for batch in parquet.iter_batches(batch_size=rows, columns=names, use_threads=False):
-                yield _decoded(batch)
+                yield plain_batch(batch if names is None else batch.select(names))
 
     @contextmanager
     def _open(self, file: LocalFile) -> Iterator[Any]:
@@ -66,6 +71,9 @@ class ParquetReader(_ColumnarReader):
         with file.open() as handle:
             with _damage(file):
                 parquet = pq.ParquetFile(handle, pre_buffer=False)
+                if any("INT96" in parquet.schema.column(i).physical_type for i in range(len(parquet.schema))):
+                    handle.seek(0)
+                    parquet = pq.ParquetFile(handle, pre_buffer=False, coerce_int96_timestamp_unit=int96_unit(handle))
             yield parquet
 
 
@@ -75,17 +83,18 @@ class ArrowReader(_ColumnarReader):
     def sample(self, file: LocalFile) -> int | None:
         """The schema; rows are not known without reading."""
         with self._open(file) as (schema, _):
-            self._schemas.append(schema)
+            self._add_schema(file, schema)
         return None
 
     def batches(self, file: LocalFile, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
         """The batches of the file, large ones in slices."""
         with self._open(file) as (schema, batches), _damage(file):
-            names = [name for name in schema.names if columns is None or name in columns]
+            names = schema.names if columns is None else [name for name in schema.names if name in columns]
             for batch in batches:
+                batch = batch if columns is None else batch.select(names)
                 rows = max(1, self.batch_bytes * max(1, batch.num_rows) // max(1, batch.nbytes))
                 for start in range(0, batch.num_rows, rows):
-                    yield _decoded(batch.slice(start, rows).select(names))
+                    yield plain_batch(batch.slice(start, rows))
 
     @contextmanager
     def _open(self, file: LocalFile) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
@@ -109,15 +118,3 @@ def _damage(file: LocalFile) -> Iterator[None]:
         raise DataError(
             f"file {file.rel} is not a whole {file.format} file", next="write or copy it again; check its suffix"
         ) from error
-
-
-def _plain(field: pa.Field) -> pa.Field:
-    """A field as values flow: dictionaries decoded, no metadata of the writer's."""
-    type = field.type
-    return pa.field(field.name, type.value_type if pa.types.is_dictionary(type) else type)
-
-
-def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Dictionary columns as plain ones."""
-    columns = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=pa.schema([_plain(field) for field in batch.schema]))

@@ -116,6 +116,7 @@ class DelimitedReader(Reader):
         names = self._names(file, head, delimiter)
         if not names:
             return
+        self._facts |= {name: Facts() for name in names if name not in self._facts}
         guard = _Guard(file, len(names), self.config.header, strict)
         source = _WithSentinel(head, text.reader, guard.sentinel(delimiter) if strict else b"")
         skip = self.config.header
@@ -177,17 +178,21 @@ class DelimitedReader(Reader):
 
     def _names(self, file: LocalFile, head: bytes, delimiter: str) -> list[str]:
         """Distinct column names from the first row; [] for an empty file."""
-        if b"\0" in head[:1000]:
-            raise DataError(f"file {file.rel} is not text: NUL bytes", key="encoding", next="--set encoding=utf-16-le")
         quote = self.config.quote
         quoting: Any = {"quoting": csv.QUOTE_NONE} if quote == "none" else {"quotechar": quote}
         text = io.StringIO(head.decode("utf-8", "surrogateescape"), newline="")
         rows = csv.reader(text, delimiter=delimiter, escapechar=self.config.escape, **quoting)
-        first = next((row for row in rows if row), [])
         try:
+            first = next((row for row in rows if row), [])
             "".join(first).encode()
         except UnicodeEncodeError:
             raise _not_utf8(file, "the header") from None
+        except csv.Error:
+            raise DataError(f"file {file.rel}: the header has a field of more than 131072 characters") from None
+        if any("\0" in name for name in first):
+            raise DataError(
+                f"file {file.rel}: NUL bytes in the header", key="encoding", next="is it --set encoding=utf-16-le?"
+            )
         return distinct(first if self.config.header else ["" for _ in first], "column_")
 
     def _explain(self, file: LocalFile, error: pa.ArrowInvalid, guard: _Guard) -> Exception:

@@ -40,7 +40,7 @@ def elements(reader: Any, size: int, name: str) -> Iterator[list[bytes]]:
     scan = _Scan(name)
     found: list[bytes] = []
     held = 0
-    while data := reader.read(size):
+    while data := _read(reader, max(size, scan.held)):  # as much again as is held: no text is scanned often
         for element in scan.feed(data):
             found.append(element)
             held += len(element)
@@ -50,6 +50,14 @@ def elements(reader: Any, size: int, name: str) -> Iterator[list[bytes]]:
     if found:
         yield found
     scan.finish()
+
+
+def _read(reader: Any, size: int) -> bytes:
+    parts: list[bytes] = []
+    while size > 0 and (data := reader.read(size)):
+        parts.append(data)
+        size -= len(data)
+    return b"".join(parts)
 
 
 class _Scan:
@@ -66,6 +74,11 @@ class _Scan:
         self._began = False
         self._ended = False
         self._count = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of an object that is not complete."""
+        return len(self._buffer)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Objects that are complete with this piece of the text."""
@@ -86,19 +99,19 @@ class _Scan:
 
     def finish(self) -> None:
         """The text has ended. Raises `DataError` when it stops in the middle."""
-        self._between(len(self._buffer))
         if self._start is not None or (self._array and not self._ended):
             raise self._error("is cut off: the text ends before it is closed")
+        self._between(len(self._buffer), b"")
 
     def _open(self, sign: bytes, at: int) -> None:
         if not self._began and sign == b"[":
-            self._between(at)
+            self._between(at, b"")
             self._began = self._array = True
             self._gap = at + 1
             return
         self._began = True
         if self._depth == 0:
-            self._between(at)
+            self._between(at, b"," if self._array and self._count else b"")
             if sign != b"{" or self._ended:
                 raise self._error("is not a JSON object")
             self._start = at
@@ -106,7 +119,7 @@ class _Scan:
 
     def _close(self, sign: bytes, at: int) -> Iterator[bytes]:
         if self._depth == 0:
-            self._between(at)
+            self._between(at, b"")
             if not self._array or self._ended or sign != b"]":
                 raise self._error("has a bracket that nothing opens")
             self._ended = True
@@ -122,12 +135,9 @@ class _Scan:
         if self._depth == 0:
             raise self._error("is not a JSON object")
 
-    def _between(self, end: int) -> None:
-        """What stands between objects: a comma in an array, else white space."""
-        if self._start is not None:
-            return
-        gap = self._buffer[self._gap : end].strip()
-        if gap not in ((b"", b",") if self._array and not self._ended else (b"",)):
+    def _between(self, end: int, separator: bytes) -> None:
+        """Nothing but the separator and white space may stand between objects."""
+        if self._buffer[self._gap : end].strip() != separator:
             raise self._error("is not a JSON object")
 
     def _forget(self) -> None:

@@ -22,7 +22,7 @@ class Literal(str):
     __slots__ = ()
 
 
-class _Malformed(Exception):
+class _MalformedError(Exception):
     """What is wrong with one row, without its values."""
 
 
@@ -37,7 +37,7 @@ def parse(rows: Iterable[bytes], file: str, first: int) -> list[dict[str, Any]]:
             continue
         try:
             found.append(_row(text))
-        except _Malformed as error:
+        except _MalformedError as error:
             raise DataError(f"file {file}, row {row + 1}: {error}", row=row, next="correct or remove the row") from None
     return found
 
@@ -50,11 +50,13 @@ def observe(rows: Iterable[dict[str, Any]]) -> Shape:
     return shape
 
 
-def arrays(rows: list[dict[str, Any]], shape: Shape, names: Iterable[str]) -> pa.RecordBatch:
+def columns(rows: list[dict[str, Any]], shape: Shape, names: list[str]) -> pa.RecordBatch:
     """Columns of the rows in the types of their shape."""
+    if not names:  # rows there are all the same
+        return pa.RecordBatch.from_struct_array(pa.array([{} for _ in rows], pa.struct([])))
     fields = [shape.fields[name].arrow(name) for name in names]
-    columns = [pa.array([_value(row.get(f.name), shape.fields[f.name]) for row in rows], f.type) for f in fields]
-    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+    arrays = [pa.array([_value(row.get(f.name), shape.fields[f.name]) for row in rows], f.type) for f in fields]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def dump(value: Any) -> str:
@@ -72,20 +74,20 @@ def _row(text: bytes) -> dict[str, Any]:
     try:
         value = _DECODER.decode(text.decode())
     except UnicodeDecodeError:
-        raise _Malformed("not UTF-8") from None
+        raise _MalformedError("not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise _Malformed(f"not JSON: {error.msg.lower()} at character {error.pos + 1}") from None
+        raise _MalformedError(f"not JSON: {error.msg.lower()} at character {error.pos + 1}") from None
     except RecursionError:
-        raise _Malformed(f"nested deeper than {DEEPEST} levels") from None
+        raise _MalformedError(f"nested deeper than {DEEPEST} levels") from None
     if not isinstance(value, dict):
-        raise _Malformed("not a JSON object")
+        raise _MalformedError("not a JSON object")
     _check(value, 1)
     return value
 
 
 def _check(value: Any, depth: int) -> None:
     if depth > DEEPEST:
-        raise _Malformed(f"nested deeper than {DEEPEST} levels")
+        raise _MalformedError(f"nested deeper than {DEEPEST} levels")
     if isinstance(value, dict):
         for key, item in value.items():
             _check(key, depth)
@@ -97,14 +99,14 @@ def _check(value: Any, depth: int) -> None:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise _Malformed("a text holds half of a surrogate pair, which is no character") from None
+            raise _MalformedError("a text holds half of a surrogate pair, which is no character") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise _Malformed(f"key {next(key for key in found if keys.count(key) > 1)!r} is given twice in one object")
+        raise _MalformedError(f"key {next(key for key in found if keys.count(key) > 1)!r} is given twice in one object")
     return found
 
 

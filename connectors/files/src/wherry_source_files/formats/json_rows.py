@@ -139,7 +139,7 @@ class _Block:
         schema = pa.schema([shape.fields[name].arrow(name) for name in names])
         table = self._bulk(schema) if bulk and names and self.rows_fit_bulk() else None
         if table is None:
-            return json_exact.arrays(self._parsed(), shape, names)
+            return json_exact.columns(self._parsed(), shape, names)
         return pa.RecordBatch.from_arrays([_one(column) for column in table.columns], schema=schema)
 
     def rows_fit_bulk(self) -> bool:
