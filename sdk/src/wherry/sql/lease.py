@@ -15,8 +15,6 @@ from wherry.sql.compose import Value
 from wherry.sql.dialect import Connection
 from wherry.sql.meta import Meta
 
-SECONDS = 60
-
 
 def me() -> str:
     """Who holds a lease: user, host and process id."""
@@ -60,11 +58,16 @@ def _busy(meta: Meta, connection: Connection, pipeline: str) -> LeaseError | Non
     age = (meta.now(connection) - renewed) / 1e6
     if lives or (lives is None and age < lease.seconds):
         return LeaseError(
-            f"pipeline {pipeline} is being written by {lease.holder}, run {lease.epoch}",
+            f"pipeline {pipeline} is being written by {lease.holder}, run {lease.epoch}, since {_clock(lease.since)}",
             next="wait for it, or run again with --wait",
         )
     meta.dialect.evict(connection, lease, mark)
     return None
+
+
+def _clock(micros: int) -> str:
+    """To the second, in UTC, for people."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(micros // 1_000_000))
 
 
 def _write(meta: Meta, connection: Connection, pipeline: str) -> Lease:
@@ -73,10 +76,11 @@ def _write(meta: Meta, connection: Connection, pipeline: str) -> Lease:
     if last and last[3] is None:
         where: dict[str, Value] = {"pipeline": pipeline, "epoch": last[0].epoch}
         meta.update(connection, "_wherry_leases", {"finished": now, "outcome": "died"}, where)
-    lease = Lease(pipeline=pipeline, schema=meta.namespace, epoch=epoch, holder=me(), since=now, seconds=SECONDS)
+    seconds = meta.dialect.lease
+    lease = Lease(pipeline=pipeline, schema=meta.namespace, epoch=epoch, holder=me(), since=now, seconds=seconds)
     row: dict[str, Value] = {
         "pipeline": pipeline, "epoch": epoch, "holder": lease.holder, "mark": meta.dialect.holder(connection),
-        "started": now, "renewed": now, "seconds": SECONDS,
+        "started": now, "renewed": now, "seconds": seconds,
     }  # fmt: skip
     meta.insert(connection, "_wherry_leases", row)
     meta.update(connection, "_wherry_state", {"epoch": epoch}, {"pipeline": pipeline})
