@@ -18,10 +18,7 @@ def failure(check: bool = True, **config: Any) -> WherryError:
     """The error of check, or of open; and that no part of it shows the password."""
     destination = PostgresDestination(PostgresConfig.model_validate(config))
     with pytest.raises(WherryError) as caught:
-        if check:
-            destination.check()
-        else:
-            destination.open("shop", schema="shop")
+        destination.check() if check else destination.open("shop", schema="shop")
     error: BaseException | None = caught.value
     while error is not None:
         assert "S3CR3T" not in f"{error!r} {error} {vars(error)}"
@@ -70,7 +67,7 @@ def test_the_right_password_from_each_place(
     monkeypatch.setenv("PGPORT", str(port))
     monkeypatch.setenv("PGUSER", "wherry_password")
     monkeypatch.setenv("PGDATABASE", database)
-    PostgresDestination(PostgresConfig()).check()
+    PostgresDestination(PostgresConfig.model_validate({})).check()
 
 
 def test_an_unknown_user_and_an_unknown_database(postgres_database: str) -> None:

@@ -155,7 +155,7 @@ def test_a_commit_that_the_server_turned_into_a_rollback_is_noticed(shop: Any) -
     connection.begin()
     with pytest.raises(DestinationError):
         connection.run(SQL("select nonsense"))
-    with pytest.raises(DestinationError, match="nothing was committed.*ROLLBACK"):
+    with pytest.raises(DestinationError, match=r"nothing was committed.*ROLLBACK"):
         connection.commit()
     connection.close()
 

@@ -40,7 +40,7 @@ class PostgresConfig(ConnectorConfig):
         text = url.get_secret_value() if url else "postgresql://"
         if not text.startswith(("postgresql://", "postgres://")):
             raise ValueError("not a URI of the form postgresql://user@host:port/database")
-        host, port, database = _place(text)
+        host, _, database = _place(text)
         if "@" in host + database or not re.fullmatch(f"{_HOST}(:[0-9]*,{_HOST})*", host):
             raise ValueError("user and password need their @, / and : percent-encoded (%40, %2F, %3A)")
         return url
