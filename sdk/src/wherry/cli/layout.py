@@ -48,7 +48,7 @@ def columns(streams: Collection[Stream], width: int | None, bars: bool) -> Colum
         Columns(name, bar, rows, _SIZE, tail, table=True, width=width),
         Columns(name, bar, rows, _SIZE, mode, width=width),
         Columns(name, bar, rows, _SIZE, 0, width=width),
-        Columns(name, bar, _SHORT, 0, 0, short=True, width=width),
+        Columns(name, min(6, bar), _SHORT, 0, 0, short=True, width=width),
         Columns(name, 0, _SHORT, 0, 0, short=True, width=width),
     ):
         if _room(found) >= 0:
@@ -179,7 +179,7 @@ def _tails(stream: Stream, fit: Columns, now: float) -> Iterator[Line]:
 
 def _failed(stream: Stream, fit: Columns) -> Line:
     name = pad(cut(clean(stream.name), fit.name), fit.name)
-    kept = f", {figures.rows(stream.committed)} committed" if stream.committed else ""
+    kept = f", {figures.rows(stream.committed)} committed" if stream.committed and not fit.short else ""
     return _clipped([("✗ ", "bad"), (name, "bad"), (f"  failed{kept}: {clean(stream.error)}", "")], fit.width)
 
 

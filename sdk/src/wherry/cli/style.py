@@ -6,10 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from wherry.config.redact import Redactor
+from typing import IO
 
 Line = list[tuple[str, str]]
 """Pieces of (text, style): "good", "bad", "warn", "dim", "accent", "bold" or ""."""
@@ -56,13 +53,6 @@ def write(stream: IO[str], lines: Iterable[Line], color: bool) -> None:
         text = text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
     stream.write(text)
     stream.flush()
-
-
-def show(stream: IO[str], lines: Iterable[Line], redactor: Redactor) -> None:
-    """Lines to standard output or error, secrets masked, as it can show them."""
-    hidden = [[(redactor.redact(text), style) for text, style in line] for line in lines]
-    if hidden:
-        write(stream, hidden, look(stream).color)
 
 
 def _shows(stream: IO[str], text: str) -> bool:

@@ -41,7 +41,7 @@ class Progress:
         self._rejects: set[tuple[str, str]] = set()
         self._opening = ""
         self._screen: _Live | _Lines = (
-            _Live(stream, color, width, self._picture) if live else _Lines(stream, color, width, self._beat, heartbeat)
+            _Live(stream, color, width, self.picture) if live else _Lines(stream, color, width, self._beat, heartbeat)
         )
 
     @classmethod
@@ -136,7 +136,7 @@ class Progress:
     def _columns(self) -> layout.Columns:
         return layout.columns(self._tally.streams.values(), self._screen.width, self._screen.bars)
 
-    def _picture(self, height: int) -> list[Line]:
+    def picture(self, height: int) -> list[Line]:
         """What is drawn anew: streams at work, then the next ones, as many as fit, and the sum."""
         with self._lock:
             tally = self._tally

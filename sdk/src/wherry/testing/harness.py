@@ -32,10 +32,23 @@ def run_sync(
     names = name_run(source, connector, destination, made)
     events = Events(observers)
     labels = {"source": f"{connector} {source.identity()[1]}", "destination": destination.label()}
+    outcome: Outcome | None = None
     try:
-        return sync(
+        outcome = sync(
             new_source, destination, names=names, settings=made, events=events,
             stop=stop or threading.Event(), labels=labels,
         )  # fmt: skip
+        return outcome
     finally:
+        _finished(events, outcome)
         events.close()
+
+
+def _finished(events: Events, outcome: Outcome | None) -> None:
+    if outcome is None:
+        events.run_finished(run=None, outcome="failed", exit_code=1, seconds=0.0, totals={})
+        return
+    events.run_finished(
+        run=outcome.run, outcome=outcome.word, exit_code=outcome.exit_code, seconds=outcome.seconds,
+        totals=outcome.totals(),
+    )  # fmt: skip
