@@ -12,12 +12,13 @@ from wherry.cli.app import App, debug_option, json_option, pass_app
 from wherry.cli.ends import discovered, reading
 from wherry.cli.options import words, workspace
 from wherry.cli.rows import print_json, print_rows
+from wherry.cli.table import clean
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from wherry.contracts.source import Source
-    from wherry.contracts.values import Selection, Stream
+    from wherry.contracts.values import Selection
 
 _MOST = 10
 """Streams that are previewed when none was named."""
@@ -37,7 +38,7 @@ def preview(
     app: App, source: str, streams: tuple[str, ...], limit: int, columns: tuple[str, ...], where: str | None,
     sets: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
-    """Print the first rows of SOURCE as a table; with --json one object a line."""
+    """Print the first rows of SOURCE as a table; with --json one object a line, of several streams {stream, row}."""
     from wherry.pipeline.select import Wish, Wishes, choose, refuse_unheard
 
     wishes = Wishes(only=streams or ("*",), common=Wish(columns=words(columns), where=where), limit=limit)
@@ -48,25 +49,23 @@ def preview(
             selection = choose(stream, wishes, {}).selection
             refuse_unheard([selection], wishes, opened.filters)
             if not as_json and len(found) > 1:
-                click.echo(("\n" if number else "") + stream.path)
+                click.echo(("\n" if number else "") + clean(stream.path))
             with end.errors():
-                _print(opened, stream, selection, as_json)
+                if as_json:
+                    print_json(first_rows(opened, selection), stream.path if len(found) > 1 else None)
+                else:
+                    print_rows(_columns(selection), first_rows(opened, selection))
     left = len(found) - _MOST
     if left > 0 and not streams and not as_json:
         click.echo(f"\n… and {left:,} more streams: choose with --stream")
 
 
-def _print(source: Source, stream: Stream, selection: Selection, as_json: bool) -> None:
-    schema = stream.schema
-    if selection.columns is not None:
-        import pyarrow as pa
+def _columns(selection: Selection) -> pa.Schema:
+    """What the table shows when no row comes."""
+    import pyarrow as pa
 
-        schema = pa.schema([schema.field(name) for name in selection.columns])
-    batches = first_rows(source, selection)
-    if as_json:
-        print_json(batches)
-    else:
-        print_rows(schema, batches)
+    schema = selection.stream.schema
+    return schema if selection.columns is None else pa.schema([schema.field(name) for name in selection.columns])
 
 
 def first_rows(source: Source, selection: Selection) -> Iterator[pa.RecordBatch]:

@@ -37,12 +37,13 @@ def print_rows(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
     return count
 
 
-def print_json(batches: Iterable[pa.RecordBatch]) -> int:
-    """One JSON object a line; returns how many."""
+def print_json(batches: Iterable[pa.RecordBatch], stream: str | None = None) -> int:
+    """One JSON object a line, inside one that names the stream if one is given; returns how many."""
     count = 0
     for batch in batches:
         for start in range(0, batch.num_rows, _PAGE):
-            lines = [dumps(row) for row in objects_of(batch.slice(start, _PAGE))]
+            rows = objects_of(batch.slice(start, _PAGE))
+            lines = [dumps(row if stream is None else {"stream": stream, "row": row}) for row in rows]
             click.echo("\n".join(lines))
             count += len(lines)
     return count

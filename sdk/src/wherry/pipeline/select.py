@@ -104,8 +104,8 @@ def choose(stream: Stream, wishes: Wishes, remembered: Mapping[str, Any]) -> Cho
     """The selection for one stream. `remembered`: what an earlier run settled (`envelope.choice`)."""
     wish = wishes.wish(stream)
     if wishes.limit is not None:
-        sample = replace(_settle(stream, wish, {}), mode="replace", cursor=None, key=(), limit=wishes.limit)
-        return Choice(selection=sample)
+        whole = replace(wish, mode="replace", cursor=None, key=None)
+        return Choice(selection=replace(_settle(stream, whole, {}), limit=wishes.limit))
     rebuild = wishes.full_refresh
     if remembered and not rebuild:
         if remembered.get("mode") == "replace" and _settle(stream, wish, remembered).mode != "replace":
