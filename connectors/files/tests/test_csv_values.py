@@ -106,15 +106,13 @@ def same(value: Any, literal: str, kind: str) -> bool:
         case "int64":
             return str(value) == literal
         case "double":
-            return (Decimal(repr(value)) == Decimal(literal) and str(value)[0:1] == "-" == literal[0:1]) or (
-                Decimal(repr(value)) == Decimal(literal) and literal[0] != "-"
-            )
+            return Decimal(repr(value)) == Decimal(literal) and repr(value).startswith("-") == literal.startswith("-")
         case "decimal":
             return bool(value == Decimal(literal))
         case "bool":
             return str(value).lower() == literal.lower()
         case "date":
-            return value.isoformat() == literal
+            return bool(value.isoformat() == literal)
     return bool(value == literal)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from wherry import StreamError, TransientError, UsageError
+from wherry import DataError, StreamError, TransientError, UsageError
 
 SUFFIXES = {
     "csv": "csv", "tsv": "tsv", "jsonl": "jsonl", "ndjson": "jsonl", "json": "json",
@@ -48,9 +48,13 @@ class LocalFile:
         """The bytes on disk. Raises `TransientError` when they are not those of `version`, before or after."""
         try:
             with open(self.path, "rb", buffering=0) as handle:
-                self._same(os.fstat(handle.fileno()))
-                yield handle
-                self._same(os.fstat(handle.fileno()))
+                self._same(handle)
+                try:
+                    yield handle
+                except (DataError, ValueError, OSError):
+                    self._same(handle)  # what is half written need not make sense
+                    raise
+                self._same(handle)
         except FileNotFoundError:
             raise StreamError(f"file {self.path} is gone", next="run again; removed files are left out") from None
         except PermissionError:
@@ -76,7 +80,8 @@ class LocalFile:
             return False
         return bool(entry["mtime_ns"] == self.version.mtime_ns) or bool(entry["sha256"] == self.digest())
 
-    def _same(self, now: os.stat_result) -> None:
+    def _same(self, handle: IO[bytes]) -> None:
+        now = os.fstat(handle.fileno())
         if Version(now.st_size, now.st_mtime_ns) != self.version:
             raise TransientError(f"file {self.rel} changed while it was read", next="run again when it is written")
 

@@ -17,16 +17,19 @@ class FilesConfig(ConnectorConfig):
     reference: ClassVar[str | None] = "path"
 
     path: str = Field(description="A file, a glob such as 'data/*.csv', or a folder", min_length=1)
-    format: FormatName | None = Field(None, description="Format of the files; from their suffix if not given")
+    format: FormatName | None = Field(default=None, description="Format of the files; from their suffix if not given")
     delimiter: str | None = Field(
-        None, description="Separator of CSV fields, one character or 'tab'; found in the header line if not given"
+        default=None,
+        description="Separator of CSV fields, one character or 'tab'; found in the header line if not given",
     )
-    quote: str = Field('"', description="Quote character of CSV fields; 'none' if fields are never quoted")
-    escape: str | None = Field(None, description="Escape character of CSV fields, if quotes are not doubled")
-    encoding: str = Field("utf-8", description="Encoding of text files; UTF-16 with a byte order mark is found")
-    header: bool = Field(True, description="The first CSV row has the names; else columns are column_1, column_2, ...")
+    quote: str = Field(default='"', description="Quote character of CSV fields; 'none' if fields are never quoted")
+    escape: str | None = Field(default=None, description="Escape character of CSV fields, if quotes are not doubled")
+    encoding: str = Field(default="utf-8", description="Encoding of text files; UTF-16 with a byte order mark is found")
+    header: bool = Field(
+        default=True, description="The first CSV row has the names; else they are column_1, column_2, ..."
+    )
     null: tuple[str, ...] | None = Field(
-        None,
+        default=None,
         description="Unquoted CSV literals that are NULL in every column, comma separated; if not given, "
         r"NA, NULL and \N in columns that are not text. An empty unquoted field is always NULL",
     )

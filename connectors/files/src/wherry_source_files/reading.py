@@ -50,6 +50,8 @@ class Reading:
         """Marks and batches; ends early, without a mark of completeness, when asked to stop."""
         pending = [file for file in self._found.files() if not file.unchanged(self._seen.get(file.rel))]
         yield from self._survey(pending)
+        if self._stop.is_set():
+            return
         schema = None
         for file in pending:
             exact = with_part(self._reader(file).schema(), self._found)
@@ -88,7 +90,8 @@ class Reading:
             if self._left == 0:
                 return
         if self._selection.limit is None and not self._stop.is_set():
-            self._seen[file.rel] = file.entry()
+            if self._selection.end is None:  # else rows beyond the end are still to come
+                self._seen[file.rel] = file.entry()
             yield Mark(bookmark=self._bookmark())
 
     def _bookmark(self) -> dict[str, Any]:
