@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import duckdb
 import pyarrow as pa
 import pytest
 from wherry import (
-    Bookmark,
     Counts,
     Destination,
     Entry,
@@ -36,7 +35,8 @@ SCHEMA = pa.schema([("id", pa.int64()), ("note", pa.string())])
 def entry(stream: str, rows: int, **fields: Any) -> Entry:
     """An entry that accounts for the rows of one stream."""
     counts = {stream: Counts(read=rows, mapped=rows)}
-    return Entry(**({"bookmark": {"at": rows}, "done": True, "counts": counts} | fields))
+    given: dict[str, Any] = {"bookmark": {"at": rows}, "done": True, "counts": counts} | fields
+    return Entry(**given)
 
 
 @dataclass
@@ -46,19 +46,19 @@ class Driver:
     destination: Destination
     path: Path
     schema: str = "shop"
-    numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def open(self, pipeline: str = "shop", **options: Any) -> Session:
         return self.destination.open(pipeline, schema=self.schema, **options)
 
     def target(self, **fields: Any) -> Target:
-        return Target(**({"stream": "orders", "table": "orders", "schema": SCHEMA, "exclusive": True} | fields))
+        given: dict[str, Any] = {"stream": "orders", "table": "orders", "schema": SCHEMA, "exclusive": True}
+        return Target(**(given | fields))
 
     def plan(self, target: Target, splits: int = 1) -> ReadPlan:
         stream = Stream(name=target.stream, schema=target.schema)
         selection = Selection(stream=stream, mode=target.mode, key=target.key)
         parts = tuple(Split(key=f"part {n}", streams=(selection,)) for n in range(splits))
-        return ReadPlan(key=target.stream, splits=parts, id=f"plan {next(self.numbers)}")
+        return ReadPlan(key=target.stream, splits=parts, id=uuid.uuid4().hex)
 
     def stage(self, session: Session, plan: ReadPlan, target: Target, rows: pa.RecordBatch, split: int = 0) -> Load:
         load = session.begin(plan, plan.splits[split])
@@ -97,7 +97,7 @@ class Driver:
     def sql(self, text: str) -> list[tuple[Any, ...]]:
         """Another client's view of the file; nobody may have it open."""
         with duckdb.connect(self.path) as connection:
-            return connection.execute(text).fetchall()
+            return list(connection.execute(text).fetchall())
 
     def child(self, code: str, **values: Any) -> subprocess.Popen[str]:
         """A process that runs `code` with `driver`, `duckdb`, `pa` and the values at hand."""

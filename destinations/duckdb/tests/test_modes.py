@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -227,7 +228,7 @@ def test_history_over_five_runs_reproduces_each_state(driver: Any, make: Any) ->
     assert [(row[0], row[1]) for row in found] == [
         (1, "a"), (1, "a2"), (1, "back"), (2, "b"), (2, "b3"), (3, "c"),
     ]  # fmt: skip
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in itertools.pairwise(found):
         if one[0] == other[0]:
             assert one[3] is not None
             assert one[3] <= other[2] if one[1] == "a2" else one[3] == other[2]

@@ -116,7 +116,7 @@ def test_modes_do_what_the_reference_does(seed: int, tmp_path: Path) -> None:
     )  # fmt: skip
     homes: list[Destination] = [
         MemoryDestination.of(Store()),
-        DuckDBDestination(DuckDBDestination.Config(path=str(tmp_path / "t.duckdb"))),
+        DuckDBDestination(DuckDBDestination.Config.model_validate({"path": str(tmp_path / "t.duckdb")})),
     ]
     steps = [random_step(dice, changes, cursor, parts) for _ in range(5)]
     for number, step in enumerate(steps):

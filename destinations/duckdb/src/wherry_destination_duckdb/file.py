@@ -160,6 +160,6 @@ def explain(error: Exception, path: str) -> WherryError:
     if re.search(r"Cannot open file|Could not read from file|Permission denied|Read-only", text):
         reason = text.rpartition(": ")[2].strip()
         return ResourceError(f"cannot open {path}: {reason}", key="path", next="choose a file you can write to")
-    if "Invalid Input" in text or "configuration" in text:
-        return UsageError(f"DuckDB refused its settings: {text}", next="correct the configuration")
+    if re.match(r"Parser Error|Invalid Input Error|Connection Error|Catalog Error", text):
+        return UsageError(f"DuckDB refused its settings: {text.splitlines()[0]}", next="correct the configuration")
     return DestinationError(f"DuckDB cannot open {path}: {text.splitlines()[0]}")

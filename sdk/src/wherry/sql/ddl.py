@@ -70,7 +70,7 @@ def _holds(wide: pa.DataType, narrow: pa.DataType) -> bool:
     if pa.types.is_floating(narrow) and pa.types.is_floating(wide):
         return bool(wide.bit_width >= narrow.bit_width)
     if _is_binary(narrow):
-        return _is_binary(wide)
+        return _is_binary(wide) and not pa.types.is_fixed_size_binary(wide)
     if pa.types.is_temporal(narrow):
         return _holds_time(wide, narrow)
     return _holds_nested(wide, narrow)

@@ -30,7 +30,7 @@ class SqlLoad(Load):
     def __init__(self, session: SqlSession, plan: ReadPlan, split: Split, connection: Connection) -> None:
         self._session = session
         self._plan = plan
-        self._place = (plan.key, split.key)
+        self._place = (plan.key, plan.id, split.key)
         self._seq = session.sequence(self._place)
         self._connection = connection
         self._stages: dict[str, Stage] = {}

@@ -35,7 +35,7 @@ def publish(
         for target in targets
         if target.generation is not None
     }
-    place = (plan.key, "")
+    place = (plan.key, "", "")
     with session.dialect.lock(*(session.tables.live(target).names for target in rebuilt.values())):
         earlier = state.published(session.meta, connection, session.lease, plan)
         if earlier is not None:

@@ -8,20 +8,20 @@ from wherry.contracts.loading import Applied, Counts, Entry, Lease, RunRecord, T
 from wherry.sql.compose import SQL, Value
 from wherry.sql.dialect import Connection
 from wherry.sql.meta import Meta
-from wherry.sql.state import dump
+from wherry.sql.state import Place, dump
 
 SUMS = ("read", "inserted", "updated", "deleted", "rejected")
 
 
 def record_load(
-    meta: Meta, connection: Connection, lease: Lease, load_id: int, place: tuple[str, str], entry: Entry,
+    meta: Meta, connection: Connection, lease: Lease, load_id: int, place: Place, entry: Entry,
     applied: Mapping[str, Applied], targets: Mapping[str, Target], now: int,
 ) -> None:  # fmt: skip
     """One row a stream, or one in all for a load without any; the bookmark stands on the first."""
     streams = sorted(applied.keys() | entry.counts.keys()) or [""]
     common: dict[str, Value] = {
         "load_id": load_id, "pipeline": lease.pipeline, "run": lease.epoch, "plan_key": place[0],
-        "split_key": place[1], "started": entry.started or now, "committed": now,
+        "split_key": place[2], "started": entry.started or now, "committed": now,
     }  # fmt: skip
     for number, stream in enumerate(streams):
         counts, done = entry.counts.get(stream, Counts()), applied.get(stream, Applied())

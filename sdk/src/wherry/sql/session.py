@@ -13,7 +13,7 @@ from wherry.contracts.values import Bookmark, Progress, ReadPlan, Split
 from wherry.errors import StateError, UsageError
 from wherry.sql import lease, state
 from wherry.sql.compose import SQL, Identifier, Part
-from wherry.sql.dialect import Connection, Dialect, transaction
+from wherry.sql.dialect import Connection, Dialect
 from wherry.sql.load import SqlLoad
 from wherry.sql.meta import Meta
 from wherry.sql.publish import publish
@@ -112,7 +112,7 @@ class SqlSession(Session):
 
     def start(self, plan: ReadPlan) -> int:
         with self._writing():
-            with transaction(self._control):
+            with self._fenced():
                 generation = state.start(self.meta, self._control, self.lease, plan)
             found = state.sequences(self.meta, self._control, self.lease.pipeline)
             known = {place: seq for place, seq in self._sequences.items() if place in found}
@@ -146,7 +146,7 @@ class SqlSession(Session):
 
     def set(self, key: str, bookmark: Bookmark | None) -> None:
         with self._writing():
-            with transaction(self._control):
+            with self._fenced():
                 state.put(self.meta, self._control, self.lease, key, bookmark)
             found = state.sequences(self.meta, self._control, self.lease.pipeline)
             self._sequences = {place: seq for place, seq in self._sequences.items() if place[0] != key}
@@ -154,7 +154,7 @@ class SqlSession(Session):
             self.tables.sweep(self._control)
 
     def adopt(self, table: str, namespace: str | None = None) -> None:
-        with self._writing(), self.dialect.setup(self._control, self.meta.namespace):
+        with self._writing(), self._fenced():
             self.tables.adopt(self._control, namespace or self.meta.namespace, table)
 
     def close(self, outcome: str = "ok") -> None:
@@ -174,7 +174,7 @@ class SqlSession(Session):
     # --- for loads and publishing
 
     def sequence(self, place: state.Place) -> int:
-        """The seq that the next swap there must find: the one that goes with the bookmark as read, never a newer one."""
+        """The seq that the next swap there must find: it goes with the bookmark that was read, and is never newer."""
         with self._lock:
             if place not in self._sequences:
                 raise StateError(f"split {place[2] or place[0]} belongs to no plan that was started")
@@ -211,6 +211,13 @@ class SqlSession(Session):
                 yield
             finally:
                 self._progress = None
+
+    @contextmanager
+    def _fenced(self) -> Iterator[None]:
+        """A transaction that no take-over can come between: it waits, or has been and is seen here."""
+        with self.dialect.setup(self._control, self.meta.namespace):
+            lease.check(self.meta, self._control, self.lease)
+            yield
 
     def _stream(self, statement: Part, users: bool = False) -> pa.RecordBatchReader | None:
         """A query on a connection of its own, which closes with its last batch. users: it is not ours."""

@@ -113,22 +113,25 @@ def drop_plan(meta: Meta, connection: Connection, pipeline: str, key: str, statu
     )
 
 
-def sequences(meta: Meta, connection: Connection, pipeline: str) -> dict[tuple[str, str], int]:
-    """(plan key, split key) -> seq."""
-    columns = ("plan_key", "split_key", "seq")
+Place = tuple[str, str, str]
+"""A row of the state: plan key, plan id, split key; the lasting bookmark's row has no plan id and no split key."""
+
+
+def sequences(meta: Meta, connection: Connection, pipeline: str) -> dict[Place, int]:
+    """The seq of each row."""
+    columns = ("plan_key", "plan_id", "split_key", "seq")
     rows = meta.select(connection, "_wherry_state", columns, {"pipeline": pipeline})
-    return {(plan, split): int(seq) for plan, split, seq in rows}
+    return {(plan, id, split): int(seq) for plan, id, split, seq in rows}
 
 
-def swap(
-    meta: Meta, connection: Connection, lease: Lease, place: tuple[str, str], seq: int, change: Mapping[str, Value]
-) -> None:
-    """The fence: move the row at `place` (plan key, split key) from `seq` to the next; last before COMMIT.
+def swap(meta: Meta, connection: Connection, lease: Lease, place: Place, seq: int, change: Mapping[str, Value]) -> None:
+    """The fence: move the row at `place` from `seq` to the next; last before COMMIT.
 
     A bookmark of None leaves the one that is there.
     """
     where: dict[str, Value] = {
-        "pipeline": lease.pipeline, "plan_key": place[0], "split_key": place[1], "seq": seq, "epoch": lease.epoch
+        "pipeline": lease.pipeline, "plan_key": place[0], "plan_id": place[1], "split_key": place[2], "seq": seq,
+        "epoch": lease.epoch,
     }  # fmt: skip
     if meta.update(connection, "_wherry_state", {**change, "seq": seq + 1}, where) != 1:
         raise LeaseError(
@@ -167,6 +170,8 @@ def published(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) 
     if not found:
         raise StateError(f"plan {plan.key} was never started", next="run the sync again")
     status, receipt = found[0]
+    if status == "dropped":
+        raise StateError(f"plan {plan.key} was dropped for a newer one", next="run the sync again")
     return from_json(Receipt, load(receipt)) if status == "done" else None
 
 
