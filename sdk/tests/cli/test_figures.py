@@ -1,5 +1,4 @@
 import pytest
-
 from wherry.cli import figures
 
 

@@ -1,7 +1,6 @@
 """Lines of the progress view at the widths people have."""
 
 import pytest
-
 from wherry.cli import layout
 from wherry.cli.style import painted, plain
 from wherry.cli.table import cells

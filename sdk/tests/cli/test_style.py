@@ -1,7 +1,6 @@
 import io
 
 import pytest
-
 from wherry.cli.style import look, painted, write
 
 

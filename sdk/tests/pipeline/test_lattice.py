@@ -91,6 +91,10 @@ def test_inexact(values, of, to, row):
     assert caught.value.row == row
 
 
+def test_no_values_are_always_exact():
+    assert exact_cast(pa.array([], TEXT), I32).equals(pa.array([], I32))
+
+
 def test_slices_of_lists():
     array = pa.array([[1], [2, 3], None, [4]], pa.list_(I32)).slice(1)
     assert exact_cast(array, pa.list_(I64)).to_pylist() == [[2, 3], None, [4]]

@@ -67,7 +67,7 @@ def exact_cast(array: pa.Array, to: pa.DataType) -> pa.Array:
         raise InexactError(_first_bad(array, to)) from None
     if _may_round(array.type, to):
         same = pc.fill_null(_equal(result.cast(array.type, safe=False), array), True)
-        if not pc.all(same).as_py():
+        if not pc.all(same, min_count=0).as_py():
             raise InexactError(pc.index(same, False).as_py())
     return result
 
