@@ -57,7 +57,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def environment(plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.chdir(tmp_path)
-    return {**os.environ, "PYTHONPATH": str(plugins)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(plugins), os.environ.get("PYTHONPATH", "")])}
 
 
 def wherry(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ class Lake(wherry.Destination):
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     write_source(tmp_path, "acme", SOURCE.replace("size: int = 3", 'size: int = 3\n        "How big."'), version="2.0")
     write_source(tmp_path, "broken", "raise ValueError('no')")
     groups = {
