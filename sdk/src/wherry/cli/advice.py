@@ -67,7 +67,7 @@ def lines(found: Sequence[Proposal], how: Callable[[str, str], str]) -> list[Lin
         shown.append([("! ", "warn"), (f"{text}To move only changes next time{which} (deletes are not seen):", "")])
         shown += [[("    " + clean(how(proposal.stream, cursor)), "accent")] for cursor in proposal.cursors]
     if len(found) > SHOWN:
-        shown.append([(f"  and {len(found) - SHOWN} more: wherry plan shows them", "dim")])
+        shown.append([(f"  and {len(found) - SHOWN:,} more streams like these", "dim")])
     return shown
 
 
