@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wherry import StreamError, UsageError
+from wherry import DataError, StreamError, UsageError
 
 CSV = "a,b\n1,x\n"
 
@@ -164,3 +164,17 @@ def test_only_what_is_asked_for_is_opened(write: Any, files: Any) -> None:
     folder = tree(write, "a.csv")
     write("b.json", "{ not json")
     assert [stream.name for stream in files(folder).source().discover(["a*"])] == ["a"]
+
+
+def test_a_broken_file_does_not_hide_the_others(write: Any, files: Any) -> None:
+    folder = tree(write, "a.csv", "z.csv")
+    write("b.json", "{ not json")
+    write("c.parquet", "PAR1")
+    write("d.csv", b"a,b\n1,\xff\n")
+    streams = files(folder).streams()
+    assert sorted(streams) == ["a", "b", "c", "d", "z"]
+    assert [len(stream.notes) for _, stream in sorted(streams.items())] == [0, 1, 1, 1, 0]
+    for name in "bcd":
+        with pytest.raises(DataError, match=f"file {name}"):
+            files(folder).read(name=name)
+    assert len(files(folder).read(name="z").rows) == 1

@@ -51,8 +51,12 @@ class LocalFile:
                 self._same(handle)
                 try:
                     yield handle
-                except (DataError, ValueError, OSError):
+                except (DataError, ValueError, OSError) as error:
                     self._same(handle)  # what is half written need not make sense
+                    if isinstance(error, OSError) and error.errno is not None:
+                        raise StreamError(
+                            f"file {self.path} cannot be read: {os.strerror(error.errno).lower()}"
+                        ) from error
                     raise
                 self._same(handle)
         except FileNotFoundError:
@@ -100,6 +104,10 @@ class HashingReader:
         self._hash.update(data)
         return data
 
+    def close(self) -> None:
+        """Nothing to let go of; Arrow asks for it."""
+        self.closed = True
+
     def hexdigest(self) -> str:
         """SHA-256 of everything read so far and of what is left (which is read now)."""
         while self.read(_CHUNK):
@@ -140,7 +148,11 @@ def local_file(path: str, rel: str, format: str | None = None) -> LocalFile | No
         what = "is a link to a file that is gone" if os.path.islink(path) else "is gone"
         raise StreamError(f"file {path} {what}", next="remove the link, or run again") from None
     except OSError as error:
-        raise StreamError(f"file {path} cannot be read: {(error.strerror or 'unknown').lower()}") from None
+        raise _unreadable(path, error) from None
     if not stat.S_ISREG(found.st_mode):
         raise UsageError(f"{path} is not a regular file", key="path", next="copy its content into a file first")
     return LocalFile(path, rel, kind[1], kind[2], Version(found.st_size, found.st_mtime_ns))
+
+
+def _unreadable(path: str, error: OSError) -> StreamError:
+    return StreamError(f"file {path} cannot be read: {os.strerror(error.errno or 0).lower()}")

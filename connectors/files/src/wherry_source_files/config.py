@@ -20,14 +20,12 @@ class FilesConfig(ConnectorConfig):
     format: FormatName | None = Field(default=None, description="Format of the files; from their suffix if not given")
     delimiter: str | None = Field(
         default=None,
-        description="Separator of CSV fields, one character or 'tab'; found in the header line if not given",
+        description="Separator of CSV fields, a character or 'tab'; found in the header if not given",
     )
     quote: str = Field(default='"', description="Quote character of CSV fields; 'none' if fields are never quoted")
     escape: str | None = Field(default=None, description="Escape character of CSV fields, if quotes are not doubled")
     encoding: str = Field(default="utf-8", description="Encoding of text files; UTF-16 with a byte order mark is found")
-    header: bool = Field(
-        default=True, description="The first CSV row has the names; else they are column_1, column_2, ..."
-    )
+    header: bool = Field(default=True, description="The first CSV row has the names; else column_1, column_2, ...")
     null: tuple[str, ...] | None = Field(
         default=None,
         description="Unquoted CSV literals that are NULL in every column, comma separated; if not given, "

@@ -53,7 +53,7 @@ class Reading:
         if self._stop.is_set():
             return
         schema = None
-        for file in pending:
+        for position, file in enumerate(pending, 1):
             exact = with_part(self._reader(file).schema(), self._found)
             if exact != schema:
                 schema = exact
@@ -62,6 +62,8 @@ class Reading:
             yield from self._file(file)
             if self._left == 0 or self._stop.is_set():
                 break
+            if position == len(pending) or position % (1 + len(self._seen) // 100) == 0:
+                yield from self._bookmark()
         if not self._stop.is_set():
             yield Mark(complete=(self._path,))
 
@@ -89,15 +91,14 @@ class Reading:
             yield Batch(stream=self._path, data=self._stamp(rows, file))
             if self._left == 0:
                 return
-        if self._selection.limit is None and not self._stop.is_set():
-            if self._selection.end is None:  # else rows beyond the end are still to come
-                self._seen[file.rel] = file.entry()
-            yield Mark(bookmark=self._bookmark())
+        if self._selection.end is None and not self._stop.is_set():  # beyond an end rows are still to come
+            self._seen[file.rel] = file.entry()
 
-    def _bookmark(self) -> dict[str, Any]:
-        bookmark: dict[str, Any] = {"files": dict(self._seen)}
-        cursor = self._cursor.to_json() if self._cursor else None
-        return bookmark | ({"cursor": cursor} if cursor else {})
+    def _bookmark(self) -> Iterator[Mark]:
+        """One after each file; after each hundredth part of them where there are very many, for it lists them all."""
+        if self._selection.limit is None:
+            cursor = self._cursor.to_json() if self._cursor else None
+            yield Mark(bookmark={"files": dict(self._seen)} | ({"cursor": cursor} if cursor else {}))
 
     def _columns(self) -> tuple[str, ...] | None:
         """Columns asked for, and those that the pipeline needs beside them."""

@@ -6,7 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
-from wherry import Batch, Mark, Progress, ReadPlan, Selection, Source, Split, Stream, StreamError, UsageError
+from wherry import (
+    Batch,
+    DataError,
+    Mark,
+    Progress,
+    ReadPlan,
+    Selection,
+    Source,
+    Split,
+    Stream,
+    StreamError,
+    UsageError,
+    WherryError,
+)
 
 from wherry_source_files.config import FilesConfig
 from wherry_source_files.formats import new_reader
@@ -36,9 +49,15 @@ class FilesSource(Source):
 
     def discover(self, only: Sequence[str] = ("*",)) -> Iterable[Stream]:
         """Streams with a schema from the head of their first file; `read` tells the exact one."""
-        for found in streams(self.config):
+        every = streams(self.config)
+        for found in every:
             if any(fnmatchcase(found.name, pattern) for pattern in only):
-                yield self._describe(found)
+                try:
+                    yield self._describe(found)
+                except (DataError, StreamError) as error:
+                    if len(every) == 1:
+                        raise
+                    yield _broken(found, error)
 
     def plan(self, selected: Sequence[Selection], progress: Mapping[str, Progress]) -> Iterable[ReadPlan]:
         """One plan and one split a stream; none where no file changed."""
@@ -109,3 +128,10 @@ class FilesSource(Source):
         if selection.mode == "replace" and {f.rel for f in files} != set(seen):
             return True
         return any(not file.unchanged(seen.get(file.rel)) for file in files)
+
+
+def _broken(found: FileStream, error: WherryError) -> Stream:
+    """A stream that cannot be looked at: reading it says why, the streams beside it go on."""
+    import pyarrow as pa
+
+    return Stream(name=found.name, schema=pa.schema([]), part=PART if found.many else None, notes=(error.message,))

@@ -121,12 +121,13 @@ class DelimitedReader(Reader):
         source = _WithSentinel(head, text.reader, guard.sentinel(delimiter) if strict else b"")
         skip = self.config.header
         try:
-            for batch in self._open(source, names, delimiter, guard, pa.string()):
-                guard.rows += batch.num_rows
-                if skip and batch.num_rows:
-                    batch, skip = batch.slice(1), False
-                if batch.num_rows:
-                    yield batch
+            with self._open(source, names, delimiter, guard, pa.string()) as batches:
+                for batch in batches:
+                    guard.rows += batch.num_rows
+                    if skip and batch.num_rows:
+                        batch, skip = batch.slice(1), False
+                    if batch.num_rows:
+                        yield batch
         except pa.ArrowInvalid as error:
             raise self._explain(file, error, guard) from None
         guard.check()
@@ -234,6 +235,10 @@ class _WithSentinel:
             data += self._sentinel if self._last in (b"\n", b"\r") else b"\n" + self._sentinel
             self._sentinel = b""
         return data
+
+    def close(self) -> None:
+        """Nothing to let go of; Arrow asks for it."""
+        self.closed = True
 
 
 class _Guard:

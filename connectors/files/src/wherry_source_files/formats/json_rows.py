@@ -41,8 +41,7 @@ class JsonReader(Reader):
         limit, rows, size, cut = SAMPLE_BYTES, 0, 0, True
         while cut and not rows and limit < json_blocks.LARGEST_ROW:
             with open_text(file, self.config.encoding, limit) as text:
-                blocks = self._blocks(file, text)
-                while (block := _next_whole(blocks)) is not None:
+                for block in _whole(self._blocks(file, text), text):
                     if text.reader.cut and file.format == "jsonl" and not block.data.endswith(b"\n"):
                         block = block.drop_last()
                     self._shape.merge(block.shape())
@@ -172,12 +171,13 @@ class _Block:
             return None
 
 
-def _next_whole(blocks: Iterator[_Block]) -> _Block | None:
-    """The next block of a sample; None at its end, also where it ends in the middle of a row."""
+def _whole(blocks: Iterator[_Block], text: TextFile) -> Iterator[_Block]:
+    """The blocks of a sample, up to a document that the sample cuts off."""
     try:
-        return next(blocks, None)
+        yield from blocks
     except DataError:
-        return None
+        if not text.reader.cut:
+            raise
 
 
 def _shallow(data: bytes) -> bool:
