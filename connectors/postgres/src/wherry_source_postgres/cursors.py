@@ -37,7 +37,9 @@ from wherry_source_postgres.types import BASE, INDEX, TYPE
 
 _NUMBERS = frozenset({"int2", "int4", "int8", "numeric", "float4", "float8", "oid"})
 _TIMES = frozenset({"timestamptz", "timestamp", "date"})
-_OTHERS = frozenset({"text", "varchar", "bpchar", "name", "uuid", "time", "xid8", "pg_lsn"})
+_TEXTS = frozenset({"text", "varchar", "bpchar", "name"})
+"""Compared byte by byte, as everyone after the server does: other collations may change under a bookmark."""
+_OTHERS = frozenset({"uuid", "time", "xid8"})
 _ENDLESS = frozenset({"infinity", "-infinity", "Infinity", "-Infinity", "NaN"})
 _SORTED_UNTIL = 200_000
 """Rows that the server may sort for us where no index gives the order."""
@@ -73,7 +75,7 @@ class Pass:
 
     bounds: tuple[Part, ...] = ()
     text: tuple[str, ...] = ()
-    order: str | None = None
+    order: Part | None = None
     bookmarks: bool = False
 
 
@@ -82,9 +84,9 @@ def passes(split: Split) -> list[Pass]:
     bookmark, detail = split.bookmark, split.detail
     selection = replace(split.streams[0], start=detail["start"])
     known = tuple((bookmark or {}).get("text", ()))
-    column, text = Identifier(selection.cursor or ""), tuple(sorted({*known, *detail["text"]}))
+    column, text = column_of(selection), tuple(sorted({*known, *detail["text"]}))
     ordered = selection.stream.ordered
-    main = Pass(_window(selection, detail["upper"]), text, selection.cursor if ordered else None, ordered)
+    main = Pass(_window(selection, detail["upper"]), text, column if ordered else None, ordered)
     if bookmark is None:
         nulls = field(selection).nullable and selection.start is None
         first = [Pass((SQL("{column} is null")(column=column),), text)] if nulls else []
@@ -119,9 +121,25 @@ def server_text(value: pa.Scalar) -> str:
     return repr(python) if isinstance(python, float) else str(python)
 
 
+def no_order(selection: Selection) -> DataError:
+    """The cursor holds a value that would be kept as text, and text sorts otherwise."""
+    path, cursor = selection.stream.path, selection.cursor or ""
+    return DataError(
+        f"{path}.{cursor} holds values that are no plain {_base(selection)} (infinity, NaN, too many digits)",
+        column=cursor,
+        next="choose another cursor, or leave such rows out with --where",
+    )
+
+
 def field(selection: Selection) -> pa.Field:
     """The column of the cursor."""
     return selection.stream.schema.field(selection.cursor)
+
+
+def column_of(selection: Selection) -> Part:
+    """The cursor column, with the collation it is compared in."""
+    column = Identifier(selection.cursor or "")
+    return SQL('{column} collate "C"')(column=column) if _base(selection) in _TEXTS else column
 
 
 def literal(value: str, selection: Selection) -> Part:
@@ -152,7 +170,7 @@ def _check(selection: Selection, bookmark: Any) -> None:
         near = ", ".join(get_close_matches(cursor, selection.stream.schema.names)) or "wherry discover"
         raise UsageError(f"{path} has no column {cursor}", key="cursor", next=f"did you mean: {near}")
     base = _base(selection)
-    if base not in _NUMBERS | _TIMES | _OTHERS:
+    if base not in _NUMBERS | _TIMES | _TEXTS | _OTHERS:
         type = (field(selection).metadata or {}).get(TYPE, b"this type").decode()
         raise UsageError(f"{path}.{cursor} cannot be a cursor: {type} has no lasting order", key="cursor")
     if selection.lookback and base not in _NUMBERS | _TIMES:
@@ -208,7 +226,7 @@ def _upper(client: Client, selection: Selection, bookmark: Any) -> str | None:
 
 
 def _greatest(client: Client, selection: Selection, bookmark: Any, bounds: Sequence[Part]) -> tuple[str | None, bool]:
-    column = Identifier(selection.cursor or "")
+    column = column_of(selection)
     known = None if bookmark is None else bookmark["value"]
     behind: Part = SQL("false")
     if known is not None:
@@ -236,13 +254,20 @@ def _text(client: Client, selection: Selection, bookmark: Any, detail: dict[str,
         sql = _UNFIT(columns=columns, table=table(selection), where=where(selection, part.bounds)).render(Quoting())
         (row,) = client.fetch(sql, subject=path)
         found |= {name for name, unfits in zip(tests, row.values(), strict=True) if unfits}
+    if selection.cursor in found:
+        raise no_order(selection)
     return sorted(found)
 
 
 def _ordered(selection: Selection) -> bool:
     estimate = selection.stream.row_estimate
     small = estimate is not None and estimate <= _SORTED_UNTIL
-    return small or (field(selection).metadata or {}).get(INDEX) == b"1"
+    return small or _indexed(selection)
+
+
+def _indexed(selection: Selection) -> bool:
+    """Whether an index gives the cursor's order; one in another collation does not."""
+    return (field(selection).metadata or {}).get(INDEX) == b"1" and _base(selection) not in _TEXTS
 
 
 def _notes(selection: Selection) -> tuple[str, ...]:
@@ -250,13 +275,13 @@ def _notes(selection: Selection) -> tuple[str, ...]:
     path, notes = selection.stream.path, list(selection.stream.notes)
     if field(selection).nullable:
         notes.append(f"{path}: rows whose {selection.cursor} is NULL are read by the first run only")
-    if (field(selection).metadata or {}).get(INDEX) != b"1":
-        notes.append(f"{path}: no index leads with {selection.cursor}; each run scans the table")
+    if not _indexed(selection):
+        notes.append(f"{path}: no index gives the order of {selection.cursor}; each run scans the table")
     return tuple(notes)
 
 
 def _window(selection: Selection, upper: str | None) -> tuple[Part, ...]:
-    column, bounds = Identifier(selection.cursor or ""), []
+    column, bounds = column_of(selection), []
     if selection.start is not None:
         bounds.append(SQL("{column} >= {value}")(column=column, value=literal(selection.start, selection)))
     if upper is not None:
@@ -266,7 +291,7 @@ def _window(selection: Selection, upper: str | None) -> tuple[Part, ...]:
 
 def _until(selection: Selection) -> tuple[Part, ...]:
     end = literal(selection.end or "", selection)
-    return (SQL("{column} < {end}")(column=Identifier(selection.cursor or ""), end=end),)
+    return (SQL("{column} < {end}")(column=column_of(selection), end=end),)
 
 
 def _bounded(main: Pass, relation: SQL, column: Part, value: Part) -> Pass:

@@ -27,13 +27,13 @@ _UNFIT = {
 _UNFIT_FREE = SQL("abs({column}) >= 1e29 or {column} <> round({column}, 9)")
 
 
-def rows(selection: Selection, fields: Iterable[pa.Field], bounds: Sequence[Part], order: str | None) -> str:
-    """The rows of a selection within `bounds`, ascending by the column `order` if one is given."""
+def rows(selection: Selection, fields: Iterable[pa.Field], bounds: Sequence[Part], order: Part | None) -> str:
+    """The rows of a selection within `bounds`, ascending by `order` if one is given."""
     return _ROWS(
         columns=[_column(field) for field in fields],
         table=table(selection),
         where=where(selection, bounds),
-        order=SQL(" order by {column}")(column=Identifier(order)) if order else SQL(""),
+        order=SQL(" order by {order}")(order=order) if order else SQL(""),
         limit=SQL("") if selection.limit is None else SQL(" limit {n}")(n=Literal(selection.limit)),
     ).render(Quoting())
 

@@ -28,9 +28,11 @@ from wherry_source_postgres.client import Client
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.cursors import Pass
 from wherry_source_postgres.decode import Decoder, as_text
+from wherry_source_postgres.queries import unfit
 from wherry_source_postgres.streams import streams
 from wherry_source_postgres.types import READ, TYPE
 
+_TEXT = frozenset({"text", "string"})
 _SMALL, _LARGE = 64 << 10, 4 << 20
 """Bounds of the CSV text that becomes one batch, in bytes."""
 
@@ -95,7 +97,8 @@ class PostgresSource(Source):
 
     def _rows(self, selection: Selection, schema: pa.Schema, part: Pass) -> Iterator[Batch | Mark]:
         path = selection.stream.path
-        decoder = Decoder(_with_text(schema, part.text))
+        wished = [n for n, type in selection.types.items() if type in _TEXT and n != selection.cursor]
+        decoder = Decoder(_with_text(schema, {*part.text, *wished}))
         sql = queries.rows(selection, schema, part.bounds, part.order)
         size = min(max(self.run.bytes // 16, _SMALL), _LARGE)
         with closing(self._client.copy(sql, size, path)) as blocks:
@@ -104,6 +107,8 @@ class PostgresSource(Source):
                     yield Mark()
                     continue
                 batch = decoder.decode(block)
+                if selection.cursor and decoder.schema.field(selection.cursor) != schema.field(selection.cursor):
+                    raise cursors.no_order(selection)
                 if decoder.schema != schema:
                     schema = decoder.schema
                     yield Mark(stream=_changed(selection.stream, schema))
@@ -134,8 +139,10 @@ def _selected(selection: Selection) -> pa.Schema:
 
 
 def _with_text(schema: pa.Schema, names: Iterable[str]) -> pa.Schema:
+    """The schema with the server's own text where the Arrow type may turn out to be too narrow for a value."""
     for name in names:
-        if (index := schema.get_field_index(name)) >= 0:
+        index = schema.get_field_index(name)
+        if index >= 0 and unfit(schema.field(index)) is not None:
             schema = schema.set(index, as_text(schema.field(index)))
     return schema
 
