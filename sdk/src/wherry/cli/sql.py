@@ -15,7 +15,7 @@ from wherry.cli.connect import End, new_destination
 from wherry.cli.ends import errors_of, holding
 from wherry.cli.options import dest_set_option, destination_argument, schema_option, workspace
 from wherry.cli.rows import print_csv, print_json, print_rows
-from wherry.errors import UsageError, WherryError
+from wherry.errors import DestinationError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +25,8 @@ _WRITES = (
     *("revoke", "refresh", "reindex", "vacuum", "attach", "import", "do", "begin", "replace"),
 )
 """First words of statements that change something."""
+_MISTAKE = re.compile(r"\bSQLSTATE 42")
+"""The standard's class of syntax errors, unknown names and missing rights."""
 
 
 @click.command(short_help="Query a destination.")
@@ -52,6 +54,8 @@ def sql(
     if not query.strip():
         raise UsageError("the query is empty", next='wherry sql DEST "select 1"')
     end = workspace(app).destination(destination, dest_sets)
+    if not end.cls.capabilities.sql:
+        raise UsageError(f"destination {end.connector} runs no SQL", next="wherry plugins info tells which do")
     with holding(end, "", schema or _only_schema(end)) as session, errors_of(end), _reading(query):
         reader = session.execute(query)
         if reader is None:
@@ -68,14 +72,18 @@ def _only_schema(end: End) -> str:
 
 @contextmanager
 def _reading(query: str) -> Iterator[None]:
-    """Says of a statement that was refused that this command does not write."""
+    """A statement that the engine refuses is the user's mistake; one that writes is not for this command."""
     try:
         yield
-    except WherryError as error:
+    except (DestinationError, UsageError) as error:
         word = _first_word(query)
         if word in _WRITES:
-            error.next = f"wherry sql only reads; to {word} use the engine's own shell"
-        raise
+            remedy = f"wherry sql only reads; to {word} use the engine's own shell"
+        elif isinstance(error, UsageError) or _MISTAKE.search(error.message):
+            remedy = "correct the statement"
+        else:
+            raise
+        raise UsageError(error.message, next=remedy) from error
 
 
 def _first_word(query: str) -> str:
