@@ -83,7 +83,7 @@ def test_a_run_that_never_began_is_kept_with_its_error(tmp_path):
         logged(log, faults=faults)
     log.error(raised.value)
     run = recent(tmp_path, 1)[0]
-    assert (run.run, run.outcome, run.error) == (None, "failed", "nobody answers")
+    assert (run.pipeline, run.run, run.outcome, run.error) == ("shop", None, "failed", "nobody answers")
     assert log.path.parent.name == "shop"
     assert log.path.name.endswith("-run0.jsonl")
 

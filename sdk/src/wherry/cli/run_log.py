@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from wherry.cli.json_events import Recorder, now
 from wherry.config.redact import Redactor
@@ -128,7 +128,7 @@ def recent(folder: Path, limit: int, pipeline: str | None = None) -> list[PastRu
 
 def read(path: Path) -> PastRun | None:
     """One log; None if it has gone. Lines that are not whole are passed over: a run may be writing them."""
-    fields: dict[str, Any] = {"pipeline": "", "run": None}
+    fields: dict[str, Any] = {"pipeline": unquote(path.parent.name)}  # if it never began, nothing else tells
     try:
         for event, told in _events(path):
             if event == "error":
