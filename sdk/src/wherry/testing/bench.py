@@ -80,9 +80,13 @@ class Bench:
         """One load of one target: prepare, write, commit; in a plan of its own if none is given."""
         plan = plan or self.started(target)
         load = self.begin(plan, split)
-        load.prepare(target)
-        written = write(load, target, rows)
-        return load.commit(self.entry({target.stream: written}, **entry))
+        try:
+            load.prepare(target)
+            written = write(load, target, rows)
+            return load.commit(self.entry({target.stream: written}, **entry))
+        except BaseException:
+            load.abort()
+            raise
 
     def entry(self, rows: Mapping[str, int], **fields: Any) -> Entry:
         """An entry that counts these rows, with a new bookmark unless one is given."""
