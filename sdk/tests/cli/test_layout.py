@@ -38,7 +38,7 @@ def test_120_columns_have_room_for_everything():
         "  files      ━━━━━━━━━━━━━━          8 rows   300 B   1m15s  replace → shop.files  2 rejected",
         "  later      ──────────────          0 rows     0 B          waiting",
         "✗ broken     failed, 5 rows committed: the line went dead",
-        "■ halted     ━━━━━━━━━━━━━━          5 rows    80 B   1.0 s  append → shop.halted",
+        "■ halted     ━━━━━━━───────          5 rows    80 B   1.0 s  append → shop.halted",
     ]
 
 
@@ -51,7 +51,7 @@ def test_80_columns_keep_the_numbers():
         "  files      ━━━━━━━━          8 rows   300 B   1m15s  2 rejected",
         "  later      ────────          0 rows     0 B          waiting",
         "✗ broken     failed, 5 rows committed: the line went dead",
-        "■ halted     ━━━━━━━━          5 rows    80 B   1.0 s  append → shop.halted",
+        "■ halted     ━━━━────          5 rows    80 B   1.0 s  append → shop.halted",
     ]
 
 
@@ -64,7 +64,7 @@ def test_40_columns_say_it_in_short():
         "  files      ━━━━━━            8   1m15s",
         "  later      ──────            0        ",
         "✗ broken     failed: the line went dead",
-        "■ halted     ━━━━━━            5   1.0 s",
+        "■ halted     ━━━───            5   1.0 s",
     ]
 
 
@@ -100,6 +100,11 @@ def test_a_bar_is_full_only_at_the_end():
     assert layout.bar(stream, 10, NOW)[-1] == ("─", "dim")
     stream.state = "committed"
     assert layout.bar(stream, 10, NOW) == [("━" * 10, "good")]
+
+
+def test_a_stopped_stream_shows_how_far_it_came():
+    stream = Stream("orders", estimate=10, state="stopped", committed=5)
+    assert layout.bar(stream, 4, NOW) == [("━━", "warn"), ("", "accent"), ("──", "dim")]
 
 
 def test_header_folds():

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from wherry.cli.app import App
 from wherry.cli.connect import End
+from wherry.cli.style import show_cursor
 from wherry.errors import WherryError
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ class Stop:
 
         def handle(number: int, _: object) -> None:
             if self.event.is_set() and self.number is not None:
+                show_cursor()
                 os._exit(128 + number)
             self.number = number
             self.event.set()

@@ -95,14 +95,20 @@ def bar(stream: Stream, width: int, now: float) -> Line:
     """Committed and handed-over shares of the estimate; a spinner where nothing is estimated."""
     if stream.state == "waiting":
         return [("─" * width, "dim")]
-    if stream.done:
-        return [("━" * width, "warn" if stream.state == "stopped" else "good")]
+    if stream.done and stream.state != "stopped":
+        return [("━" * width, "good")]
+    if not stream.estimate and stream.done:
+        return [("━" * (width // 2), "warn"), ("─" * (width - width // 2), "dim")]
     if not stream.estimate:
         return [(pad(SPINNER[int(now * 10) % len(SPINNER)], width), "accent")]
     whole = max(stream.estimate, stream.rows + 1)  # an estimate may be too low: full only when it is done
     safe = width * stream.committed // whole
     sent = width * stream.rows // whole
-    return [("━" * safe, "good"), ("━" * (sent - safe), "accent"), ("─" * (width - sent), "dim")]
+    return [
+        ("━" * safe, "warn" if stream.done else "good"),
+        ("━" * (sent - safe), "accent"),
+        ("─" * (width - sent), "dim"),
+    ]
 
 
 def total(streams: Sequence[Stream], elapsed: float, width: int | None) -> Line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -53,6 +54,13 @@ def write(stream: IO[str], lines: Iterable[Line], color: bool) -> None:
         text = text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
     stream.write(text)
     stream.flush()
+
+
+def show_cursor(descriptor: int = 2) -> None:
+    """For a way out that leaves no time to tidy up: a live view hides the cursor."""
+    with contextlib.suppress(OSError):
+        if os.isatty(descriptor):
+            os.write(descriptor, b"\x1b[?25h\r\n")
 
 
 def _shows(stream: IO[str], text: str) -> bool:

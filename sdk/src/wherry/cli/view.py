@@ -6,12 +6,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
 from wherry.cli import layout
 from wherry.cli.style import Line, look, write
 from wherry.cli.table import clean
-from wherry.cli.tally import Tally
+from wherry.cli.tally import Stream, Tally
 from wherry.config.redact import Redactor
 from wherry.hookspecs import hookimpl
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 FEW = 20
 """Up to so many streams, each that has nothing new gets a line of its own."""
+MEASURED = 40
+"""Streams that set the widths of columns: measuring ten thousand at every turn would take a processor."""
 HEARTBEAT = 10.0
 """Seconds between signs of life where nothing can be drawn anew."""
 
@@ -107,7 +110,7 @@ class Progress:
         with self._lock:
             path = self._redactor.redact(stream)
             done = self._tally.finished(path, outcome, counts, seconds, self._redactor.json(error))
-            line = layout.row(done, self._columns(), self._tally.clock())
+            line = layout.row(done, self._columns([done]), self._tally.clock())
             shown = outcome != "unchanged" or len(self._tally.streams) <= FEW
         if shown:
             self._print(line)
@@ -133,8 +136,10 @@ class Progress:
         """Never with the lock held: the screen has one of its own, and asks for the picture under it."""
         self._screen.print(list(lines))
 
-    def _columns(self) -> layout.Columns:
-        return layout.columns(self._tally.streams.values(), self._screen.width, self._screen.bars)
+    def _columns(self, shown: list[Stream]) -> layout.Columns:
+        """Columns for what is shown and for a good part of what may follow, so that they rarely move."""
+        streams = [*islice(self._tally.streams.values(), MEASURED), *shown]
+        return layout.columns(streams, self._screen.width, self._screen.bars)
 
     def picture(self, height: int) -> list[Line]:
         """What is drawn anew: streams at work, then the next ones, as many as fit, and the sum."""
@@ -146,8 +151,8 @@ class Progress:
             next = waiting if len(tally.streams) <= FEW else waiting[:2]
             several = len(tally.streams) > 1 or bool(tally.of("waiting"))
             room = max(1, height - 4 - several)
-            fit = self._columns()
             shown = [*running, *next][:room]
+            fit = self._columns(shown)
             lines = [layout.row(s, fit, tally.clock()) for s in shown]
             if more := len(running) + len(waiting) - len(shown):
                 lines.append([(f"  … and {more:,} more", "dim")])
