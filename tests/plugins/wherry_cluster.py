@@ -175,7 +175,7 @@ def _remove_orphans() -> None:
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[Cluster]:
     """One server for the whole run, started by the first test that wants it."""
-    with Cluster() as cluster:
+    with Cluster({"fsync": "off"}) as cluster:  # what was committed survives the server's end, not the machine's
         cluster.psql(f"create role {PASSWORD_USER} login password '{PASSWORD}'")
         yield cluster
 
