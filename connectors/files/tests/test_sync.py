@@ -156,3 +156,16 @@ def test_columns_and_types(warehouse: Warehouse, write: Any) -> None:
     write("orders.csv", "id,v,zip\n1,x,1.50\n")
     warehouse.sync(columns=("id", "zip"), types={"zip": "text"})
     assert warehouse.rows("orders") == [(1, "1.50")]
+
+
+def test_the_file_column_keeps_its_name(warehouse: Warehouse, write: Any) -> None:
+    """Also when only some columns are wanted: a changed file's rows are found by it."""
+    write("events/1.csv", "id,v\n1,x\n")
+    write("events/2.csv", "id,v\n2,y\n")
+    for _ in range(2):
+        warehouse.sync(columns=("id",))
+    write("events/1.csv", "id,v\n7,z\n")
+    warehouse.sync(columns=("id",))
+    found = warehouse.store.now.tables["data", "events"]
+    assert set(found.schema.names) == {"id", "_wherry_file", "_wherry_load_id"}
+    assert warehouse.rows("events") == [(2, "events/2.csv"), (7, "events/1.csv")]

@@ -25,8 +25,15 @@ MODES: tuple[Mode, ...] = ("append", "merge", "replace", "history")
 OP, UNSET, POSITION = "_wherry_op", "_wherry_unset", "_wherry_pos"
 UPSERT, DELETE, PARTIAL = 0, 1, 2
 LOAD_ID, VALID_FROM, VALID_TO = "_wherry_load_id", "_wherry_valid_from", "_wherry_valid_to"
+FILE = "_wherry_file"
+"""The usual `Stream.part`: a column of the source's own, though its name begins as ours do."""
 KIND = b"wherry:kind"
 """Field metadata: b"json" or b"uuid" on a utf8 column whose text is a JSON document or a UUID."""
+
+
+def is_ours(column: str) -> bool:
+    """Whether a column of that name is one that Wherry adds; a source's column may not be called so."""
+    return column.lower().startswith("_wherry_") and column != FILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

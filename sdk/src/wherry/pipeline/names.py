@@ -12,9 +12,9 @@ import threading
 import unicodedata
 from collections.abc import Mapping
 
+from wherry.contracts.values import is_ours
 from wherry.errors import DataError
 
-_RESERVED = "_wherry_"
 _ROOM = 24  # bytes left for what is appended to table names: __rejected, __sample, generation marks
 
 
@@ -62,11 +62,11 @@ class NameMap:
     def _free(self, wanted: str, used: set[str], limit: int) -> str:
         if "\0" in wanted:
             raise DataError(f"the name {wanted!r} holds a NUL character, which no engine keeps")
-        fits = len(wanted.encode()) <= limit and wanted.strip() and not wanted.lower().startswith(_RESERVED)
+        fits = len(wanted.encode()) <= limit and wanted.strip() and not is_ours(wanted)
         if fits and self._fold(wanted) not in used:
             return wanted
         digest = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()
-        stem = wanted if wanted.strip() and not wanted.lower().startswith(_RESERVED) else f"column{wanted}".rstrip()
+        stem = wanted if wanted.strip() and not is_ours(wanted) else f"column{wanted}".rstrip()
         for length in range(6, 33):
             suffix = "_" + digest[:length]
             name = _cut(stem, limit - len(suffix)) + suffix

@@ -197,7 +197,7 @@ def _columns(stream: Stream, wanted: Sequence[str]) -> tuple[str, ...]:
                 f"columns: stream {stream.path} has no column {glob!r}", key="columns", next=near(glob, names)
             )
     kept = [n for n in names if any(fnmatchcase(n, g) for g in keep) and not any(fnmatchcase(n, g) for g in drop)]
-    return tuple(kept)
+    return tuple(n for n in names if n in kept or n == stream.part)
 
 
 def _matches(stream: Stream, glob: str) -> bool:

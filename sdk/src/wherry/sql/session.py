@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from wherry.contracts.destination import Load, Session
 from wherry.contracts.loading import Applied, Entry, Lease, Receipt, RunRecord, Target
-from wherry.contracts.values import Bookmark, Progress, ReadPlan, Split
+from wherry.contracts.values import Bookmark, Progress, ReadPlan, Split, is_ours
 from wherry.errors import StateError, UsageError
 from wherry.sql import lease, state
 from wherry.sql.compose import SQL, Identifier, Part
@@ -91,7 +91,7 @@ class SqlSession(Session):
 
         with self._lock:
             found = self.dialect.columns(self._control, self._place(target))
-        return found and pa.schema([field for field in found if not field.name.startswith("_wherry_")])
+        return found and pa.schema([field for field in found if not is_ours(field.name)])
 
     def read(self, target: Target) -> pa.RecordBatchReader:
         with self._lock:

@@ -20,6 +20,7 @@ from wherry.contracts.values import (
     UPSERT,
     VALID_FROM,
     VALID_TO,
+    is_ours,
 )
 from wherry.errors import DataError, SchemaError
 
@@ -38,7 +39,7 @@ class Version:
 
 def data_columns(table: pa.Table) -> pa.Table:
     """Without the columns that Wherry adds."""
-    return table.select([name for name in table.schema.names if not name.startswith("_wherry_")])
+    return table.select([name for name in table.schema.names if not is_ours(name)])
 
 
 def empty(target: Target) -> pa.Table:
