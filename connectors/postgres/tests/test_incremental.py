@@ -256,6 +256,24 @@ def test_a_cursor_at_infinity_is_refused(world: World) -> None:
     assert world.sync(where="at < 'infinity' -- those that end")["inserted"] == 1
 
 
+def test_every_kind_of_column_goes_through_the_pipeline_twice(world: World) -> None:
+    world.execute(
+        """create table t (id int, at int not null, b bytea, n numeric, d date, z timestamptz, f float8, o bool,
+           u uuid, j jsonb, a int[], t time, big numeric(50,2))"""
+    )
+    for number in (1, 2):
+        world.execute(
+            f"""insert into t values ({number}, {number}, '\\x00ff', 1.5, '2026-01-01', '2026-01-01 00:00+00', 0.1,
+                true, 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '[1]', '{{1,null}}', '12:00', 1e40)"""
+        )
+        assert world.sync()["inserted"] == 1
+    first, second = world.rows
+    assert {k: v for k, v in first.items() if k not in ("id", "at")} == {
+        k: v for k, v in second.items() if k not in ("id", "at")
+    }
+    assert (first["b"], first["a"], first["f"], first["o"]) == (b"\x00\xff", "[1,null]", 0.1, True)
+
+
 @pytest.mark.parametrize(
     ("type", "value"), [("timestamptz", "-infinity"), ("date", "0044-03-15 BC"), ("numeric", "0.1234567891")]
 )

@@ -101,7 +101,7 @@ class Client:
         self._connection = None
         if not self._loop.is_running():
             with contextlib.suppress(Exception):
-                self._run(self._loop.shutdown_asyncgens())
+                self._run(_settle())
             self._loop.close()
         self._loop = None
 
@@ -181,6 +181,15 @@ def _copied(status: str, subject: str) -> int:
     if word != "COPY" or not rows.isdigit():
         raise SourceError(f"{subject}: the server ended the copy with {status!r}")
     return int(rows)
+
+
+async def _settle() -> None:
+    """Let what a failed connection left behind (cancel requests, TLS farewells) come to its end."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await asyncio.sleep(0.01)
 
 
 def _keep_alive(connection: asyncpg.Connection[Any]) -> None:

@@ -104,8 +104,14 @@ def passes(split: Split) -> list[Pass]:
 
 def bookmark_of(selection: Selection, schema: pa.Schema, last: pa.Scalar) -> dict[str, Any]:
     """The bookmark after a row whose cursor is `last`, read under `schema`."""
-    text = [f.name for f in schema if f.type != selection.stream.schema.field(f.name).type]
+    wished, stream = wished_texts(selection), selection.stream
+    text = [f.name for f in schema if f.type != stream.schema.field(f.name).type and f.name not in wished]
     return _bookmark(selection, server_text(last), text)
+
+
+def wished_texts(selection: Selection) -> set[str]:
+    """Columns the user wants as text, but for the cursor: they come as the server writes them."""
+    return {n for n, type in selection.types.items() if type in {"text", "string"} and n != selection.cursor}
 
 
 def server_text(value: pa.Scalar) -> str:

@@ -32,7 +32,6 @@ from wherry_source_postgres.queries import unfit
 from wherry_source_postgres.streams import streams
 from wherry_source_postgres.types import READ, TYPE
 
-_TEXT = frozenset({"text", "string"})
 _SMALL, _LARGE = 64 << 10, 4 << 20
 """Bounds of the CSV text that becomes one batch, in bytes."""
 
@@ -78,7 +77,7 @@ class PostgresSource(Source):
         schema = _selected(selection)
         with self._client.snapshot():
             for part in cursors.passes(split) if incremental else [Pass()]:
-                yield from self._rows(selection, schema, part)
+                yield from self._rows(selection, schema, part, selection.cursor if incremental else None)
         if not incremental and selection.limit is None:
             yield Mark(complete=(selection.stream.path,))
 
@@ -95,10 +94,9 @@ class PostgresSource(Source):
             split = Split(key=path, streams=(selection,), detail={"error": error.to_json()})
             return ReadPlan(key=path, splits=(split,))
 
-    def _rows(self, selection: Selection, schema: pa.Schema, part: Pass) -> Iterator[Batch | Mark]:
+    def _rows(self, selection: Selection, schema: pa.Schema, part: Pass, cursor: str | None) -> Iterator[Batch | Mark]:
         path = selection.stream.path
-        wished = [n for n, type in selection.types.items() if type in _TEXT and n != selection.cursor]
-        decoder = Decoder(_with_text(schema, {*part.text, *wished}))
+        decoder = Decoder(_with_text(schema, {*part.text, *cursors.wished_texts(selection)}))
         sql = queries.rows(selection, schema, part.bounds, part.order)
         size = min(max(self.run.bytes // 16, _SMALL), _LARGE)
         with closing(self._client.copy(sql, size, path)) as blocks:
@@ -107,7 +105,7 @@ class PostgresSource(Source):
                     yield Mark()
                     continue
                 batch = decoder.decode(block)
-                if selection.cursor and decoder.schema.field(selection.cursor) != schema.field(selection.cursor):
+                if cursor and decoder.schema.field(cursor) != schema.field(cursor):
                     raise cursors.no_order(selection)
                 if decoder.schema != schema:
                     schema = decoder.schema
