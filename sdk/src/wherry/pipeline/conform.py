@@ -142,13 +142,19 @@ class Conformer:
 
     def _widened(self, current: pa.Field, storage: list[pa.Field]) -> list[pa.Field]:
         found: list[pa.Field] = []
+        binary = pa.types.is_binary(current.type)
+        if binary != pa.types.is_binary(storage[0].type):
+            join(current.type, storage[0].type)  # bytes and text do not mix: says so
         for offered in storage:
+            if binary != pa.types.is_binary(offered.type):
+                continue
             joined = join(current.type, offered.type)
             if joined is None:  # number and float: the table's type while every value is exact, else text
                 found.append(current)
                 joined = pa.utf8()
             found.extend(self._stored(current, t) for t in self._destination.storage(current.with_type(joined)))
-        found.append(self._stored(current, pa.utf8()))
+        if not binary:
+            found.append(self._stored(current, pa.utf8()))
         return [_merge_kind(f, storage[0]) for f in found]
 
     @staticmethod
