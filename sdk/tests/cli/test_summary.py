@@ -73,7 +73,7 @@ def test_a_run_by_changes_says_what_it_read_again_and_cannot_see():
     run(changing(), store=store)
     outcome = run(changing(rows=6), store=store)
     assert said(outcome) == [
-        "  orders: merge on id, at; 2 inserted; 1 boundary row re-read; deletes not seen",
+        "  orders: merge on id, at in (3, 5]; 2 inserted; 1 boundary row re-read; deletes not seen",
         "✔ run 2: 2 rows committed in T s, 0 rejected, bookmarks committed with the data",
         'next: wherry sql shop.db "select * from memory.orders limit 5"',
     ]
@@ -82,9 +82,9 @@ def test_a_run_by_changes_says_what_it_read_again_and_cannot_see():
 @pytest.mark.parametrize(
     ("mode", "fact"),
     [
-        ("append", "  orders: append by at; 4 inserted; deletes not seen"),
-        ("merge", "  orders: merge on id, at; 4 inserted; deletes not seen"),
-        ("history", "  orders: history on id, at; 4 inserted; deletes not seen"),
+        ("append", "  orders: append by at up to 3; 4 inserted; deletes not seen"),
+        ("merge", "  orders: merge on id, at up to 3; 4 inserted; deletes not seen"),
+        ("history", "  orders: history on id, at up to 3; 4 inserted; deletes not seen"),
     ],
 )
 def test_deletes_that_are_not_seen_are_said(mode, fact):
@@ -93,6 +93,37 @@ def test_deletes_that_are_not_seen_are_said(mode, fact):
 
 def test_a_complete_read_sees_deletes():
     assert said(run(stream(), wish=Wish(mode="history")))[0] == "  orders: history on id; 4 inserted"
+
+
+@pytest.mark.parametrize(
+    ("type", "text"),
+    [
+        (pa.timestamp("us"), "at in (1970-01-01 00:00:00.000003, 1970-01-01 00:00:00.000005]"),
+        (pa.timestamp("ms", "Europe/Berlin"), "at in (1970-01-01 00:00:00.003Z, 1970-01-01 00:00:00.005Z]"),
+        (pa.date32(), "at in (1970-01-04, 1970-01-06]"),
+        (pa.decimal128(38, 2), "at in (3.00, 5.00]"),
+        (pa.int32(), "at in (3, 5]"),
+        (pa.utf8(), "at in (3, 5]"),
+    ],
+    ids=str,
+)
+def test_the_window_is_told_in_full_precision(type, text):
+    def typed(rows):
+        numbers = pa.array(range(rows), pa.int32() if pa.types.is_date(type) else pa.int64())
+        at = numbers.cast(type)
+        return MemoryStream(
+            name="orders", tables=(pa.table({"id": range(rows), "at": at}),), key=("id",), cursor="at", ordered=True
+        )
+
+    store = Store()
+    run(typed(4), store=store)
+    assert f"merge on id, {text}; 2 inserted" in said(run(typed(6), store=store))[0]
+
+
+def test_no_window_is_claimed_for_a_read_that_began_again():
+    faults = Faults().arm("read", TransientError("the line went dead"), at=4)
+    outcome = run(changing(), faults=faults, commit_every=CommitEvery(rows=2))
+    assert said(outcome)[0].startswith("  orders: merge on id, at; 4 inserted")
 
 
 def test_nothing_new():

@@ -68,9 +68,9 @@ def lines(outcome: Outcome, words: Words) -> list[Line]:
 
 def failures(outcome: Outcome, words: Words) -> list[Line]:
     """For standard error: every failure in three lines; the last names stream, kept bookmark and the next command."""
-    groups: dict[int, list[StreamOutcome]] = {}
+    groups: dict[str, list[StreamOutcome]] = {}
     for stream in outcome.failed:
-        groups.setdefault(id(stream.error), []).append(stream)
+        groups.setdefault(str(stream.error.to_json() if stream.error else None), []).append(stream)
     found: list[Line] = []
     if len(groups) > SHOWN:
         found.append([(f"✗ {len(groups) - SHOWN} more failures: the run log has them", "bad")])
@@ -131,6 +131,9 @@ def _facts(outcome: Outcome) -> list[Line]:
 
 def _way(stream: StreamOutcome) -> str:
     key, cursor = ", ".join(map(clean, stream.key)), clean(stream.cursor or "")
+    if len(stream.windows) == 1:
+        before, now = stream.windows[0]
+        cursor += clean(f" in ({before}, {now}]" if before is not None else f" up to {now}")
     if stream.mode == "append":
         return "append" + (f" by {cursor}" if cursor else "")
     return f"{stream.mode} on {key}" + (f", {cursor}" if cursor else "")

@@ -36,12 +36,14 @@ class Boundary:
         self._floor: Any = None
         self._rows: dict[str, tuple[Any, int]] = {}
         self._stored = stored
+        self._type: pa.DataType | None = None
         self.overflow = bool(stored and stored.get("overflow"))
 
     def filter(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch without the rows that an earlier load holds already; every row is remembered as far as needed."""
         if self.cursor not in batch.schema.names or batch.num_rows == 0:
             return batch
+        self._type = batch.schema.field(self.cursor).type
         order = _order(batch.column(self.cursor))
         self._observe(batch, order)
         return self._drop_known(batch, order)
@@ -54,6 +56,12 @@ class Boundary:
         if self.overflow:
             return top | {"overflow": True}
         return top | {"rows": {h: n for h, (_, n) in sorted(self._rows.items())}}
+
+    def window(self) -> tuple[str | None, str | None]:
+        """(highest cursor value of earlier loads, highest of this one) for people; None: none was seen."""
+        if self._type is None or self._top is None:
+            return None, None
+        return None if self._old_top is None else _show(self._old_top, self._type), _show(self._top, self._type)
 
     def _drop_known(self, batch: pa.RecordBatch, order: pa.Array) -> pa.RecordBatch:
         if not self._known or self._old_top is None:
@@ -134,6 +142,16 @@ def _order(column: pa.Array) -> pa.Array:
     if pa.types.is_temporal(t):
         return column.cast(pa.int64())
     return column
+
+
+def _show(value: Any, cursor_type: pa.DataType) -> str:
+    """A cursor value in the units of `_order`, as people write it."""
+    if not pa.types.is_temporal(cursor_type):
+        return str(value)
+    number = pa.scalar(int(value), pa.int32() if cursor_type.bit_width == 32 else pa.int64())
+    if pa.types.is_timestamp(cursor_type) and cursor_type.tz is not None:
+        return str(number.cast(pa.timestamp(cursor_type.unit)).cast(pa.utf8())) + "Z"
+    return str(number.cast(cursor_type).cast(pa.utf8()))
 
 
 def _digests(batch: pa.RecordBatch, indices: list[int]) -> list[str]:

@@ -122,6 +122,9 @@ class Lane:
             self._commit(reader, done=True)
         else:
             self.work.unchanged({path: lane.counts for path, lane in self._streams.items()})
+        self.work.reached(
+            self.split, {p: lane.boundary.window() for p, lane in self._streams.items() if lane.boundary is not None}
+        )
         return True
 
     def _add(self, selection: Selection) -> _Lane:

@@ -27,6 +27,8 @@ class StreamOutcome:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NUMBERS, 0))
     began: float | None = None
     seconds: float = 0
+    windows: list[tuple[str | None, str | None]] = field(default_factory=list)
+    """Of each split that was read by a cursor: highest value before (None: the first time) and now."""
 
     def add(self, counts: dict[str, int]) -> None:
         """Add one load's numbers."""

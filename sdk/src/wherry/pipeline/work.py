@@ -60,6 +60,7 @@ class Work:
         self.lasting: JsonValue = known.bookmark
         self.began = time.monotonic()
         self._known = known
+        self._resumed: set[str] = set()
         self._lock = threading.Lock()
         self._conformers: dict[str, Conformer] = {}
         self._rebuild = self._rebuild_paths()
@@ -99,6 +100,7 @@ class Work:
         with self._lock:
             if self.generation is None:
                 return split, False
+            self._resumed.add(split.key)
             seen = self.context.session.resume(self.plan)
             stored = {s.key: s.bookmark for s in seen.open.splits} if seen.open is not None else {}
             if split.key in stored:
@@ -153,6 +155,13 @@ class Work:
         for path, count in counts.items():
             if path in self.context.outcomes:
                 self.context.outcomes[path].add({"read": count.read, "boundary": count.boundary})
+
+    def reached(self, split: Split, windows: Mapping[str, tuple[str | None, str | None]]) -> None:
+        """Take down which cursor values a finished split has read; not of one that began again in the middle."""
+        with self._lock:
+            for path, window in windows.items():
+                if path in self.context.outcomes and window[1] is not None and split.key not in self._resumed:
+                    self.context.outcomes[path].windows.append(window)
 
     def split_done(self) -> bool:
         """Count a finished split; True for the last."""
