@@ -57,13 +57,12 @@ class Tally:
     """A run: its streams by path, in the order in which they were announced or appeared."""
 
     clock: Callable[[], float] = time.monotonic
-    run: int | None = None
     began: float = 0
     streams: dict[str, Stream] = field(default_factory=dict)
 
-    def start(self, run: int | None, streams: list[dict[str, Any]]) -> None:
+    def start(self, streams: list[dict[str, Any]]) -> None:
         """The plan is known."""
-        self.run, self.began = run, self.clock()
+        self.began = self.clock()
         for told in streams:
             self.streams[told["stream"]] = Stream(
                 told["stream"], f"{told['schema']}.{told['table']}", told["mode"], told["row_estimate"]

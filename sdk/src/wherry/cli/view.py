@@ -66,7 +66,7 @@ class Progress:
     ) -> None:
         with self._lock:
             self._opening = ""
-            self._tally.start(run, self._redactor.json(streams))
+            self._tally.start(self._redactor.json(streams))
         hide = self._redactor.redact
         self._print(*layout.header(hide(source), hide(destination), hide(schema), hide(pipeline), self._screen.width))
         for note in (note for told in streams for note in told["notes"]):
