@@ -186,7 +186,7 @@ def typed(database: str) -> list[Case]:
 
 def read(source: PostgresSource, name: str) -> tuple[Stream, list[Any], pa.DataType]:
     """The stream, the values of its column v in order of id, and the type they came in."""
-    (stream,) = (s for s in source.discover() if s.name == name)
+    (stream,) = source.discover([name.replace("[", "[[]")])
     (plan,) = source.plan([Selection(stream=stream)], {})
     batches = [item.data for item in source.read(plan.splits[0]) if isinstance(item, Batch)]
     table = pa.Table.from_batches(batches).sort_by("id")
