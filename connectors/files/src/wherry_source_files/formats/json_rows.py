@@ -126,7 +126,8 @@ class _Block:
         shape = Shape({"object"}, fields={f.name: shape_of(f.type) for f in table.schema})
         if not self._matches(LONG_NUMBER):
             return shape
-        wide = self._bulk(pa.schema([pa.field(f.name, _widened(f.type)) for f in table.schema]))
+        wanted = pa.schema([pa.field(f.name, _widened(f.type)) for f in table.schema])
+        wide = self._bulk(wanted) if str(WIDE) in str(wanted) else table
         if wide is None:
             return self.exact_shape()
         for name in table.schema.names:

@@ -17,7 +17,9 @@ import pyarrow.compute as pc
 MARKERS = pa.array(["NA", "NULL", "\\N"])
 """Literals that mean NULL in a column whose other values are not text."""
 SPECIAL = pa.array(["NaN", "nan", "inf", "-inf", "Infinity", "-Infinity"])
-NUMBER = r"^-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?$"
+PLAIN = r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)"
+NUMBER = rf"^{PLAIN}(?:[eE][+-]?[0-9]{{1,4}})?$"
+PLAIN = rf"^{PLAIN}$"
 NEGATIVE_ZERO = r"^-(?:0|\.0)[.0]*$"
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
@@ -27,6 +29,8 @@ BOOLS = {"true": "lower", "false": "lower", "True": "title", "False": "title", "
 SURE_DIGITS = 15
 """A decimal of so many digits comes back unchanged from a double."""
 EXACT_INTEGER = 1 << 53
+LONGEST_MICROS = {"timestamp": len("2024-01-31 23:59:59.999999"), "time": len("23:59:59.999999")}
+"""No literal up to this length has more than six digits of a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,9 +168,10 @@ def _numbers(values: pa.StringArray) -> Facts:
     special = pc.is_in(values, value_set=SPECIAL)
     has_special = bool(pc.any(special).as_py())
     plain = values.filter(pc.invert(special)) if has_special else values
-    if not _all(pc.match_substring_regex(plain, NUMBER)):
+    exponents = not _all(pc.match_substring_regex(plain, PLAIN))
+    if exponents and not _all(pc.match_substring_regex(plain, NUMBER)):
         return TEXT_FACTS
-    number = _measure(plain) if len(plain) else Number(whole=False)
+    number = _measure(plain, exponents) if len(plain) else Number(whole=False)
     if has_special:
         number = replace(number, whole=False, plain=False, broken=True)
     return Facts(kind="number", number=number)
@@ -174,7 +179,7 @@ def _numbers(values: pa.StringArray) -> Facts:
 
 def _integers(values: pa.StringArray) -> Number | None:
     """Facts of canonical 64-bit integers: those that print as they were written."""
-    if _has(values, "."):  # a cast that fails is slow
+    if pc.max(pc.find_substring(values, ".")).as_py() >= 0:  # a cast that fails is slow
         return None
     try:
         integers = values.cast(pa.int64())
@@ -187,17 +192,17 @@ def _integers(values: pa.StringArray) -> Number | None:
     return Number(left=len(str(largest)), double=largest <= EXACT_INTEGER)
 
 
-def _measure(values: pa.StringArray) -> Number:
-    """Facts of literals that match `NUMBER` and are not all canonical 64-bit integers."""
+def _measure(values: pa.StringArray, exponents: bool) -> Number:
+    """Facts of literals that match `NUMBER`, some with exponents or none, and are not all canonical integers."""
     length = pc.binary_length(values)
     point = pc.find_substring(values, ".")
     has_point = pc.greater_equal(point, 0)
     scale = pc.min_max(pc.if_else(has_point, pc.subtract(pc.subtract(length, point), 1), 0)).as_py()
-    left = pc.subtract(pc.if_else(has_point, point, length), pc.starts_with(values, "-").cast(pa.int32()))
-    has_exponent = _has(values, "e") or _has(values, "E")
-    broken = has_exponent or bool(pc.any(has_point).as_py())
-    plain = not has_exponent and not pc.any(pc.match_substring_regex(values, NEGATIVE_ZERO)).as_py()
-    unsure = pc.greater(length, -1 if has_exponent else SURE_DIGITS)
+    negative = pc.starts_with(values, "-")
+    left = pc.subtract(pc.if_else(has_point, point, length), negative.cast(pa.int32()))
+    broken = exponents or bool(pc.any(has_point).as_py())
+    plain = not exponents and not (pc.any(negative).as_py() and _has_negative_zero(values))
+    unsure = pc.greater(length, -1 if exponents else SURE_DIGITS)
     return Number(
         whole=not broken and plain,
         int64=False,
@@ -208,6 +213,10 @@ def _measure(values: pa.StringArray) -> Number:
         plain=plain,
         broken=broken,
     )
+
+
+def _has_negative_zero(values: pa.StringArray) -> bool:
+    return bool(pc.any(pc.match_substring_regex(values, NEGATIVE_ZERO)).as_py())
 
 
 def _doubles(values: pa.StringArray) -> bool:
@@ -231,7 +240,7 @@ def _timestamps(values: pa.StringArray, first: str) -> Facts:
     clock = CLOCK.removesuffix("?") if seconds else "[0-9]{2}:[0-9]{2}"
     offset = r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)" if zone else ""
     pattern = rf"^{DATE[1:-1]}{separator}{clock}{offset}$"
-    nanos = _nanos(values)
+    nanos = _nanos(values, "timestamp")
     type = pa.timestamp("ns" if nanos else "us", "UTC" if zone else None)
     if not _casts(values, pattern, type):
         return TEXT_FACTS
@@ -244,12 +253,12 @@ def _times(values: pa.StringArray, first: str) -> Facts:
     stamped = _on_epoch(values)
     if not _all(pc.match_substring_regex(values, pattern)) or not _casts(stamped, "", pa.timestamp("ns")):
         return TEXT_FACTS
-    return Facts(kind="time", form="s" if seconds else "m", nanos=_nanos(values))
+    return Facts(kind="time", form="s" if seconds else "m", nanos=_nanos(values, "time"))
 
 
-def _nanos(values: pa.StringArray) -> bool:
+def _nanos(values: pa.StringArray, kind: str) -> bool:
     """Whether some fraction has more than six digits."""
-    if not _has(values, "."):
+    if pc.max(pc.binary_length(values)).as_py() <= LONGEST_MICROS[kind]:
         return False
     return bool(pc.any(pc.match_substring_regex(values, r"\.[0-9]{7}")).as_py())
 
@@ -268,10 +277,6 @@ def _casts(values: pa.StringArray, pattern: str, type: pa.DataType, length: int 
 def _on_epoch(clock: pa.StringArray) -> pa.StringArray:
     """Times of day as date-times of one day, which Arrow can parse."""
     return pc.binary_join_element_wise(pa.scalar("1970-01-01"), clock, " ")
-
-
-def _has(values: pa.StringArray, part: str) -> bool:
-    return bool(pc.max(pc.find_substring(values, part)).as_py() >= 0)
 
 
 def _decimal(precision: int, scale: int) -> pa.DataType:
