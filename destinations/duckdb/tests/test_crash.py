@@ -103,7 +103,7 @@ def test_killed_at_random_moments(driver: Any, mode: str) -> None:
 def test_killed_in_the_middle_of_a_write(driver: Any, make: Any) -> None:
     """Rows that went straight into the table are gone with their transaction."""
     driver.run(driver.target(), make({"id": -1, "note": "before"}))
-    code = f"{RUN}\nimport wherry_destination_duckdb.load as load\nload.ROWS = 5000\n"
+    code = f"{RUN}\nimport wherry_destination_duckdb.load as load\nload.BYTES = 1\n"
     code += "at('after', DuckDBConnection, 'insert', 2)\nwork('append')"
     child = driver.child(code)
     _, error = child.communicate(timeout=60)

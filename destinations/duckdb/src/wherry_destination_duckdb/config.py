@@ -15,8 +15,10 @@ class DuckDBConfig(ConnectorConfig):
     reference: ClassVar[str | None] = "path"
 
     path: str = Field(description="Database file; created when it does not exist. `~` is your home directory.")
-    memory_limit: str = Field(
-        default="1GB", description="What DuckDB may hold in memory, like `1GB`; more goes to disk beside the file."
+    memory_limit: str | None = Field(
+        default=None,
+        description="What DuckDB may hold in memory, like `1GB`; more goes to disk beside the file. "
+        "Default: three quarters of `--memory`.",
     )
     threads: int | None = Field(default=None, ge=1, description="Threads that DuckDB may use; default: one a core.")
 

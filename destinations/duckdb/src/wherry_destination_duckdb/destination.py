@@ -56,7 +56,11 @@ class DuckDBDestination(SqlDestination):
         from wherry_destination_duckdb.file import open_file
         from wherry_destination_duckdb.load import BYTES
 
-        settings: dict[str, Any] = {"memory_limit": self.config.memory_limit}
+        settings: dict[str, Any] = {"memory_limit": self.config.memory_limit or _limit(self.memory)}
         if self.config.threads is not None:
             settings["threads"] = self.config.threads
         return DuckDBDialect(open_file(self.config.file, settings, read_only=read_only, wait=wait), BYTES)
+
+
+def _limit(memory: int | None) -> str:
+    return "1GB" if memory is None else f"{memory >> 10}KiB"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import queue
 import re
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -21,12 +25,9 @@ from wherry import (
     Writer,
 )  # fmt: skip
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-ROWS = 1_000_000
-BYTES = 64 << 20
-"""Rows are kept back until so many, or so many bytes, go in at once: one insert then uses all threads."""
+BYTES = 16 << 20
+"""A load smaller than this goes in as one table; a larger one streams into one INSERT, a few batches in flight."""
+FLIGHT = 4
 
 
 class DuckDBConnection(Connection):
@@ -38,8 +39,10 @@ class DuckDBConnection(Connection):
         self._flush = flush
         self._begun = self._failed = False
         self._views = 0
+        self._stream: Stream | None = None
 
     def _execute(self, statement: Part) -> duckdb.DuckDBPyConnection:
+        self.rest()
         try:
             return self._cursor.execute(statement.render(self._quoting))
         except duckdb.Error as error:
@@ -65,6 +68,7 @@ class DuckDBConnection(Connection):
 
     def reader(self, statement: Part) -> pa.RecordBatchReader | None:
         text = statement.render(self._quoting)
+        self.rest()
         try:
             found = self._cursor.sql(text)
             return None if found is None else _guarded(found.to_arrow_reader(65536))
@@ -82,6 +86,7 @@ class DuckDBConnection(Connection):
         self._begun = False
 
     def rollback(self) -> None:
+        self._drop_stream()
         if self._begun:
             self._begun = False
             try:
@@ -95,15 +100,60 @@ class DuckDBConnection(Connection):
 
     def insert(self, view: str, rows: pa.Table, statement: Part) -> int:
         """Run an INSERT that selects from `view`, which stands for these rows; how many went in."""
+        self.rest()
+        with self._shown(view, rows):
+            return self.run(statement)
+
+    def stream(self, view: str, schema: pa.Schema, statement: Part) -> Stream:
+        """Start an INSERT that takes batches as they come; any other statement waits for its end."""
+        self.rest()
+        feed = Stream(schema)
+        text = statement.render(self._quoting)
+
+        def work() -> int:
+            with self._shown(view, pa.RecordBatchReader.from_batches(schema, feed.batches())):
+                return int(self._cursor.execute(text).fetchall()[0][0])
+
+        feed.start(work)
+        self._stream = feed
+        return feed
+
+    def rest(self) -> None:
+        """Let the INSERT that is under way come to its end."""
+        feed, self._stream = self._stream, None
+        if feed is not None:
+            feed.end()
+            self._checked(feed)
+
+    def streaming(self, feed: Stream) -> bool:
+        """Whether this INSERT is still the one under way."""
+        return self._stream is feed
+
+    def _checked(self, feed: Stream) -> None:
+        if feed.error is not None:
+            self._failed = True
+            if isinstance(feed.error, duckdb.Error):
+                raise translate(feed.error) from feed.error
+            raise feed.error
+
+    def _drop_stream(self) -> None:
+        feed, self._stream = self._stream, None
+        if feed is not None:
+            self._failed = True
+            feed.abort()
+
+    @contextmanager
+    def _shown(self, view: str, rows: Any) -> Iterator[None]:
+        """Arrow rows under a name, for one statement."""
         try:
             self._cursor.register(view, rows)
         except duckdb.Error as error:
             self._failed = True
             raise translate(error) from error
         try:
-            return self.run(statement)
+            yield
         finally:
-            if not self._failed:
+            with suppress(duckdb.Error):  # in an aborted transaction; the rows are let go with the cursor
                 self._cursor.unregister(view)
 
     def close(self) -> None:
@@ -111,8 +161,60 @@ class DuckDBConnection(Connection):
         self._cursor.close()
 
 
+class Stream:
+    """Batches on their way into a statement that another thread runs."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema = schema
+        self.rows = 0
+        self.error: BaseException | None = None
+        self._queue: queue.Queue[pa.RecordBatch | None] = queue.Queue(FLIGHT)
+        self._aborted = False
+        self._thread: threading.Thread | None = None
+
+    def start(self, work: Callable[[], int]) -> None:
+        """Run `work`, which takes `batches` and returns the number of rows, until the end."""
+
+        def run() -> None:
+            try:
+                self.rows = work()
+            except BaseException as error:
+                self.error = error
+
+        self._thread = threading.Thread(target=run, name="wherry-insert", daemon=True)
+        self._thread.start()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """What was put, in its order, until the end."""
+        while (rows := self._queue.get()) is not None:
+            yield rows
+        if self._aborted:
+            raise RuntimeError("dropped")
+
+    def put(self, rows: pa.RecordBatch | None) -> bool:
+        """Hand over rows, waiting while enough are in flight; False when the statement is over already."""
+        while self._thread is not None and self._thread.is_alive():
+            with suppress(queue.Full):
+                self._queue.put(rows, timeout=0.2)
+                return True
+        return False
+
+    def end(self) -> None:
+        """No more rows: wait for the statement."""
+        self.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
+    def abort(self) -> None:
+        """Make the statement fail and wait for it."""
+        self._aborted = True
+        self.end()
+
+
 class ArrowWriter(Writer):
-    """Keeps batches until there is enough for one insert by all threads; the connection is free in between."""
+    """Keeps the first batches; when there are many, they and all that follow stream into one INSERT."""
+
+    occupies = False
 
     def __init__(
         self, connection: DuckDBConnection, table: Identifier, schema: pa.Schema, view: str, flush: int
@@ -126,31 +228,51 @@ class ArrowWriter(Writer):
             table=table, columns=columns, view=Identifier(view)
         )
         self._batches: list[pa.RecordBatch] = []
-        self._rows = self._bytes = self._taken = 0
+        self._bytes = self._taken = 0
+        self._stream: Stream | None = None
 
     def write(self, rows: pa.RecordBatch) -> None:
         if not rows.num_rows:
             return
+        if self._stream is not None and not self._connection.streaming(self._stream):
+            self._ended()
+        if self._stream is not None:
+            self._hand(rows)
+            return
         self._batches.append(rows)
-        self._rows += rows.num_rows
         self._bytes += rows.get_total_buffer_size()
-        if self._rows >= ROWS or self._bytes >= self._flush:
-            self._put()
+        if self._bytes >= self._flush:
+            self._stream = self._connection.stream(self._view, self._schema, self._statement)
+            for kept in self._kept():
+                self._hand(kept)
 
     def finish(self) -> int:
-        self._put()
+        if self._stream is not None:
+            if self._connection.streaming(self._stream):
+                self._connection.rest()
+            self._ended()
+        elif self._batches:
+            rows = pa.Table.from_batches(self._kept(), schema=self._schema)
+            self._taken += self._connection.insert(self._view, rows, self._statement)
         taken, self._taken = self._taken, 0
         return taken
 
     def drop(self) -> None:
         self._batches.clear()
 
-    def _put(self) -> None:
-        if self._batches:
-            rows = pa.Table.from_batches(self._batches, schema=self._schema)
-            self._batches.clear()
-            self._rows = self._bytes = 0
-            self._taken += self._connection.insert(self._view, rows, self._statement)
+    def _kept(self) -> list[pa.RecordBatch]:
+        kept, self._batches, self._bytes = self._batches, [], 0
+        return kept
+
+    def _hand(self, rows: pa.RecordBatch) -> None:
+        if self._stream is not None and not self._stream.put(rows):
+            self._connection.rest()  # raises what ended it
+
+    def _ended(self) -> None:
+        """Another statement came between: the INSERT is over and its rows are in."""
+        if self._stream is not None:
+            self._taken += self._stream.rows
+            self._stream = None
 
 
 def translate(error: duckdb.Error, own: bool = False) -> WherryError:

@@ -99,18 +99,22 @@ def refuse_null_keys(work: Work) -> None:
 
 def last_versions(work: Work, source: Identifier) -> Identifier:
     """A table with the last row of each key: `source` itself where no key comes twice."""
-    keys = names(work.target.key)
-    twice = SQL("select 1 from {source} group by {keys} having count(*) > 1 limit 1").format(source=source, keys=keys)
-    if not work.connection.rows(twice):
+    if not has_doubles(work, source):
         return source
     last = Identifier(f"{source.names[-1]}_last")
     work.connection.run(
         SQL(
             "create temporary table {last} as select * from {source} where _wherry_pos in "
             "(select max(_wherry_pos) from {source} group by {keys})"
-        ).format(last=last, source=source, keys=keys)
+        ).format(last=last, source=source, keys=names(work.target.key))
     )
     return last
+
+
+def has_doubles(work: Work, source: Identifier) -> bool:
+    """Whether some key is staged more than once."""
+    twice = SQL("select 1 from {source} group by {keys} having count(*) > 1 limit 1")
+    return bool(work.connection.rows(twice.format(source=source, keys=names(work.target.key))))
 
 
 def is_delete(work: Work, alias: str) -> Part:

@@ -23,8 +23,11 @@ _LOCKS_LOCK = threading.Lock()
 class Writer(ABC):
     """Arrow rows on their way into one table over one connection. Used by one thread.
 
-    Between the first `write` and `finish` nothing else runs on the connection.
+    occupies: between `write` and `finish` nothing else may run on the connection; the load finishes a writer before it
+    uses another. False: the connection itself sees to that.
     """
+
+    occupies = True
 
     @abstractmethod
     def write(self, rows: pa.RecordBatch) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from wherry.contracts.loading import Applied
 from wherry.contracts.values import LOAD_ID, VALID_FROM, VALID_TO
-from wherry.sql.apply import Work, is_delete, refuse_null_keys
+from wherry.sql.apply import Work, has_doubles, is_delete, refuse_null_keys
 from wherry.sql.compose import SQL, Composed, Identifier, Literal, Part, names
 from wherry.sql.dialect import match
 from wherry.sql.resolve import resolve
@@ -23,10 +23,15 @@ def apply_history(work: Work) -> Applied:
     refuse_null_keys(work)
     closed = _close(work, SQL("true")) if work.stage.truncated else 0
     source = resolve(work, SQL("t.{to} is null").format(to=TO))
-    versions = _timed(work, _changed(work, source))
-    _end(work, versions)
-    inserted = _insert(work, versions)
-    updated, deleted = _count(work, versions)
+    once = not has_doubles(work, source)
+    if once and not work.connection.rows(SQL("select 1 from {table} limit 1").format(table=work.table)):
+        inserted, updated, deleted = _first(work, source), 0, 0
+    else:
+        changed = _changed_once(work, source) if once else _changed(work, source)
+        versions = _timed_once(work, changed) if once else _timed(work, changed)
+        _end(work, versions)
+        inserted = _insert(work, versions)
+        updated, deleted = _count(work, versions)
     if work.complete:
         closed += _close(work, _absent(work, source))
     elif work.parts and work.target.part is not None:
@@ -79,17 +84,90 @@ def _changed(work: Work, source: Identifier) -> Identifier:
     return changed
 
 
+def _first(work: Work, source: Identifier) -> int:
+    """One version a key into an empty table."""
+    into, values = _row(work, names(work.columns, "s"))
+    start = work.dialect.moment(SQL("coalesce(s._wherry_at, {now})").format(now=Literal(work.now)))
+    statement = SQL("insert into {table} ({into}) select {values} from {source} as s where not {gone}")
+    values[len(work.columns) : len(work.columns) + 2] = [start, work.dialect.moment(SQL("cast(null as bigint)"))]
+    return work.connection.run(
+        statement.format(table=work.table, into=into, values=values, source=source, gone=is_delete(work, "s"))
+    )
+
+
+def _row(work: Work, columns: list[Identifier]) -> tuple[list[Part], list[Part]]:
+    """(columns of a version, their values) from a row with `_wherry_from` and `_wherry_next`."""
+    start, end = work.dialect.moment(SQL("_wherry_from")), work.dialect.moment(SQL("_wherry_next"))
+    into: list[Part] = [*names(work.columns), FROM, TO]
+    values: list[Part] = [*columns, start, end]
+    if work.mark is not None:
+        into.append(Identifier(LOAD_ID))
+        values.append(work.mark)
+    return into, values
+
+
+def _changed_once(work: Work, source: Identifier) -> Identifier:
+    """The same where no key is staged twice: compared by a join, without windows."""
+    changed = Identifier(f"{source.names[-1]}_changed")
+    key = Identifier("t", work.target.key[0])
+    equal = [
+        work.dialect.same(field, Identifier("s", field.name), Identifier("t", field.name))
+        for field in work.target.schema
+        if field.name not in work.target.key
+    ]
+    statement = SQL(
+        "create temporary table {changed} as select {columns}, s._wherry_pos, "
+        "coalesce(s._wherry_at, {now}) as _wherry_at, case when {gone} then 1 else 0 end as _wherry_gone, "
+        "case when {key} is null then 1 else 0 end as _wherry_was_gone "
+        "from {source} as s left join (select * from {table} as t where t.{to} is null) as t on {match} "
+        "where case when {gone} then {key} is not null else {key} is null or not ({equal}) end"
+    )
+    work.connection.run(
+        statement.format(
+            changed=changed, columns=names(work.columns, "s"), now=Literal(work.now), gone=is_delete(work, "s"),
+            key=key, source=source, table=work.table, to=TO, match=match(work.target.key),
+            equal=SQL(" and ").join([SQL("true"), *equal]),
+        )
+    )  # fmt: skip
+    return changed
+
+
+def _timed_once(work: Work, changed: Identifier) -> Identifier:
+    timed = Identifier(f"{changed.names[-1]}_timed")
+    statement = SQL(
+        "create temporary table {timed} as with floors as ({floors}) "
+        "select {columns}, s._wherry_gone, s._wherry_was_gone, 1 as _wherry_n, "
+        "case when f._wherry_floor + 1 - s._wherry_was_gone > s._wherry_at "
+        "then f._wherry_floor + 1 - s._wherry_was_gone else s._wherry_at end as _wherry_from, "
+        "cast(null as bigint) as _wherry_next from {changed} as s left join floors as f on {match}"
+    )
+    work.connection.run(
+        statement.format(
+            timed=timed, floors=_floors(work, changed), columns=names(work.columns, "s"), changed=changed,
+            match=match(work.target.key, "f"),
+        )
+    )  # fmt: skip
+    return timed
+
+
+def _floors(work: Work, changed: Identifier) -> Composed:
+    """For each changed key, when its last version in the table began, or ended."""
+    start, end = (work.dialect.micros(SQL("t.{at}").format(at=at)) for at in (FROM, TO))
+    return SQL(
+        "select {keys}, max(case when t.{to} is null then {start} else {end} end) as _wherry_floor from {table} as t "
+        "where exists (select 1 from {changed} as s where {match}) group by {keys}"
+    ).format(
+        keys=names(work.target.key, "t"), to=TO, start=start, end=end, table=work.table, changed=changed,
+        match=match(work.target.key),
+    )  # fmt: skip
+
+
 def _timed(work: Work, changed: Identifier) -> Identifier:
     """The changed rows with `_wherry_from` and `_wherry_next`, UTC microseconds."""
     timed = Identifier(f"{changed.names[-1]}_timed")
-    to = work.dialect.micros(SQL("t.{to}").format(to=TO))
-    floor = SQL("max(case when t.{to} is null then {start} else {end} end)").format(
-        to=TO, start=work.dialect.micros(SQL("t.{from_}").format(from_=FROM)), end=to
-    )
     statement = SQL(
         "create temporary table {timed} as "
-        "with floors as (select {tkeys}, {floor} as _wherry_floor from {table} as t "
-        "where exists (select 1 from {changed} as s where {match}) group by {tkeys}), "
+        "with floors as ({floors}), "
         "numbered as (select s.*, f._wherry_floor, row_number() over (partition by {skeys} order by s._wherry_pos) "
         "as _wherry_n, sum(1 - s._wherry_was_gone) over (partition by {skeys} order by s._wherry_pos "
         "rows between unbounded preceding and current row) as _wherry_steps "
@@ -104,9 +182,8 @@ def _timed(work: Work, changed: Identifier) -> Identifier:
     )
     work.connection.run(
         statement.format(
-            timed=timed, tkeys=names(work.target.key, "t"), floor=floor, table=work.table, changed=changed,
-            match=match(work.target.key), skeys=names(work.target.key, "s"), fmatch=match(work.target.key, "f"),
-            keys=_keys(work), columns=names(work.columns),
+            timed=timed, floors=_floors(work, changed), changed=changed, skeys=names(work.target.key, "s"),
+            fmatch=match(work.target.key, "f"), keys=_keys(work), columns=names(work.columns),
         )
     )  # fmt: skip
     return timed
@@ -126,13 +203,7 @@ def _end(work: Work, versions: Identifier) -> None:
 
 
 def _insert(work: Work, versions: Identifier) -> int:
-    into: list[Part] = [*names(work.columns), FROM, TO]
-    values: list[Part] = [
-        *names(work.columns), work.dialect.moment(SQL("_wherry_from")), work.dialect.moment(SQL("_wherry_next"))
-    ]  # fmt: skip
-    if work.mark is not None:
-        into.append(Identifier(LOAD_ID))
-        values.append(work.mark)
+    into, values = _row(work, names(work.columns))
     statement = SQL("insert into {table} ({into}) select {values} from {versions} where _wherry_gone = 0")
     return work.connection.run(statement.format(table=work.table, into=into, values=values, versions=versions))
 

@@ -62,7 +62,7 @@ class SqlLoad(Load):
             self._begin()
         if self._writing is not stage:
             self._rest()
-            self._writing = stage
+            self._writing = stage if stage.occupies else None
         stage.write(rows)
 
     def truncate(self, stream: str) -> None:

@@ -74,7 +74,8 @@ def _prepare(session: SqlSession, connection: Connection, plan: ReadPlan, target
 def _swap_in(session: SqlSession, connection: Connection, plan: ReadPlan, target: Target, rename: bool) -> Applied:
     new, live = session.tables.place(connection, target), session.tables.live(target)
     if rename:
-        connection.run(SQL("drop table if exists {live}").format(live=live))
+        if session.dialect.columns(connection, live) is not None and session.dialect.swappable(connection, live, new):
+            connection.run(SQL("drop table {live}").format(live=live))
         statement = SQL("alter table {new} rename to {name}")
         connection.run(statement.format(new=new, name=Identifier(live.names[-1])))
         session.tables.forget(connection, *new.names)

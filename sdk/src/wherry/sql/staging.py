@@ -78,11 +78,19 @@ class Stage:
         for field in widened:
             self._dialect.widen(self._connection, self.table, field)
 
+    @property
+    def occupies(self) -> bool:
+        """Whether the connection is taken until `finish` once rows were written."""
+        return self._made().occupies
+
     def write(self, rows: pa.RecordBatch) -> None:
         """Hand rows to the engine."""
+        self._made().write(self._conform(rows))
+
+    def _made(self) -> Writer:
         if self._writer is None:
             self._writer = self._connection.writer(self.table, self._schema)
-        self._writer.write(self._conform(rows))
+        return self._writer
 
     def finish(self) -> None:
         """All rows written so far are in the table when this returns."""
