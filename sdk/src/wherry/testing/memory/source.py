@@ -126,7 +126,7 @@ class MemorySource(Source):
         bookmark = None if replace else known.bookmark
         if memory.changes and bookmark is not None and bookmark["position"] == self._length(selected):
             return
-        if self.config.log or memory.changes or memory.splits == 1:
+        if self.config.log or memory.changes or memory.splits == 1 or selected[0].limit is not None:
             yield ReadPlan(key=key, splits=(Split(key=key, streams=selected, bookmark=bookmark),))
             return
         edges = [memory.rows * n // memory.splits for n in range(memory.splits + 1)]

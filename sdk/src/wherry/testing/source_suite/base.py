@@ -1,0 +1,59 @@
+"""What every part of the suite has: a config, sources, and what the author knows of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pytest
+
+from wherry.contracts.source import Source
+from wherry.testing.reading import Whole, read, select, small
+from wherry.testing.suite import Suite
+
+Make = Callable[[], Source]
+
+
+class SourceBase(Suite):
+    """connector: the class under test.  where: stream path -> (filter, how many rows it leaves), if it filters."""
+
+    connector: ClassVar[type[Source]]
+    where: ClassVar[dict[str, tuple[str, int]]] = {}
+
+    @pytest.fixture
+    def config(self) -> dict[str, Any]:
+        """Configuration of the connector; override it."""
+        raise NotImplementedError(f"{type(self).__name__} needs a fixture `config`")
+
+    @pytest.fixture
+    def broken(self) -> dict[str, Any]:
+        """Configuration of something that is not there: a file, a server; override it."""
+        pytest.skip("no fixture `broken`")
+
+    def expected(self, config: dict[str, Any], stream: str) -> pa.Table | None:
+        """The stream's rows, read in another way than the connector's; None: not known."""
+        return None
+
+    def mutate(self, config: dict[str, Any]) -> None:
+        """Change what is read: insert and update rows. `expected` tells of the changed rows from then on."""
+        pytest.skip("no method `mutate`")
+
+    @pytest.fixture
+    def make(self, config: dict[str, Any]) -> Iterator[Make]:
+        """Makes instances, asked for small batches; they are closed at the end of the test."""
+        made: list[Source] = []
+
+        def new() -> Source:
+            made.append(small(self.connector(self.connector.Config.model_validate(config))))
+            return made[-1]
+
+        yield new
+        for source in made:
+            source.close()
+
+    @pytest.fixture
+    def whole(self, make: Make) -> Whole:
+        """Everything, read once."""
+        source = make()
+        return read(source, select(source))
