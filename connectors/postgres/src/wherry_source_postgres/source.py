@@ -77,8 +77,10 @@ class PostgresSource(Source):
         schema = _selected(selection)
         with self._client.snapshot():
             for part in cursors.passes(split) if incremental else [Pass()]:
+                if self.run.stop.is_set():
+                    return
                 yield from self._rows(selection, schema, part, selection.cursor if incremental else None)
-        if not incremental and selection.limit is None:
+        if not incremental and selection.limit is None and not self.run.stop.is_set():
             yield Mark(complete=(selection.stream.path,))
 
     def close(self) -> None:
@@ -111,6 +113,8 @@ class PostgresSource(Source):
                     schema = decoder.schema
                     yield Mark(stream=_changed(selection.stream, schema))
                 yield Batch(stream=path, data=batch, bookmark=_bookmark(selection, part, batch))
+                if self.run.stop.is_set():
+                    return
         if decoder.rows != self._client.copied:
             raise StreamError(f"{path}: the server sent {self._client.copied} rows, {decoder.rows} were understood")
 
