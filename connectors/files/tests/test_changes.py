@@ -131,6 +131,28 @@ def test_resume_from_every_bookmark_gives_exactly_the_rest(mode: str, write: Any
             seen += item.data.to_pylist()
 
 
+def test_a_rebuild_that_goes_on_after_files_changed(write: Any, files: Any) -> None:
+    folder = write("1.csv", "a\n1\n").parent
+    for number in "234":
+        write(f"{number}.csv", f"a\n{number}\n")
+    source = files(folder / "*.csv")
+    third = source.read(mode="replace").bookmarks[2]
+    write("1.csv", "a\n7\n")
+    (folder / "2.csv").unlink()
+    rest = source.resume(third, mode="replace")
+    assert [(row["a"], row["_wherry_file"]) for row in rest.rows] == [(7, "1.csv"), (4, "4.csv")]
+    assert rest.parts == [{"data": ("2.csv",)}, {"data": ("1.csv",)}]
+    assert sorted(rest.bookmarks[-1]["files"]) == ["1.csv", "3.csv", "4.csv"]
+
+    path = write("one.csv", ONE)
+    known = files(path).read().bookmarks[-1]
+    assert [item for item in files(path).resume(known).items if item != Mark(complete=("one",))] == []
+    write("one.csv", TWO)
+    again = files(path).resume(known)
+    assert again.items[0] == Mark(truncate=("one",))
+    assert [row["a"] for row in again.rows] == [3]
+
+
 def test_one_schema_for_all_new_files(write: Any, files: Any) -> None:
     write("1.csv", "a,n\n1,NA\n")
     write("2.csv", "a,m\n1.5,x\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -67,6 +67,23 @@ def expected_type(literals: list[str]) -> str:
             return "bool"
     if all(re.fullmatch(r"\d{4}-\d\d-\d\d", x, re.ASCII) and parses(date, x) for x in literals):
         return "date"
+    return expected_moment(literals)
+
+
+MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\d(?P<sep>[T ])\d\d:\d\d(?P<second>:\d\d(\.\d{1,9})?)?(?P<zone>Z|[+-]\d\d(:?\d\d)?)?", re.ASCII
+)
+CLOCK = re.compile(r"\d\d:\d\d(?P<second>:\d\d(\.\d{1,9})?)?", re.ASCII)
+
+
+def expected_moment(literals: list[str]) -> str:
+    """Date-times and times of one form that Python knows, too."""
+    for pattern, kind, name in ((MOMENT, datetime, "timestamp"), (CLOCK, time, "time")):
+        found = [pattern.fullmatch(x) for x in literals]
+        if not all(found) or not all(parses(kind, x) for x in literals):
+            continue
+        forms = {tuple(bool(g) if k != "sep" else g for k, g in m.groupdict().items()) for m in found if m}
+        return name if len(forms) == 1 else "string"
     return "string"
 
 
@@ -98,6 +115,8 @@ def family(type: pa.DataType) -> str:
         pa.bool_(): "bool",
         pa.date32(): "date",
     }
+    if pa.types.is_timestamp(type) or pa.types.is_time(type):
+        return "timestamp" if pa.types.is_timestamp(type) else "time"
     return "decimal" if pa.types.is_decimal(type) else names[type]
 
 
@@ -113,6 +132,10 @@ def same(value: Any, literal: str, kind: str) -> bool:
             return str(value).lower() == literal.lower()
         case "date":
             return bool(value.isoformat() == literal)
+        case "timestamp":
+            return bool(value == datetime.fromisoformat(literal))
+        case "time":
+            return bool(value == time.fromisoformat(literal))
     return bool(value == literal)
 
 
@@ -145,7 +168,17 @@ naughty = st.sampled_from(
 )
 bools = st.sampled_from(["true", "false"]) | st.sampled_from(["True", "FALSE"])
 dates = st.dates().map(str) | st.sampled_from(["2020-02-30", "2020-1-1", "0000-01-01"])
-column = st.sampled_from([integers, floats, money, digits, plain, bools, dates, naughty, odd_numbers])
+moments = st.datetimes().map(lambda t: t.isoformat(" "))
+iso = st.datetimes().map(lambda t: t.isoformat("T", "seconds"))
+zoned = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC)).map(lambda t: t.isoformat())
+local = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1)).flatmap(
+    lambda t: st.sampled_from(["Z", "+05:45", "-14:00", "+0100", "-03"]).map(lambda zone: t.isoformat() + zone)
+)
+clocks = st.times().map(str) | st.times().map(lambda t: t.isoformat("minutes"))
+times = st.sampled_from(
+    [moments, iso, zoned, local, clocks, st.times().map(str), moments | iso, iso | zoned, dates | iso]
+)
+column = st.sampled_from([integers, floats, money, digits, plain, bools, dates, naughty, odd_numbers]) | times
 mixed = st.one_of(column, st.just(integers | floats), st.just(integers | money), st.just(money | odd_numbers))
 
 
@@ -224,6 +257,9 @@ CASES: list[tuple[list[str], pa.DataType, list[Any]]] = [
      [datetime(2020, 1, 1, 10), datetime(2020, 1, 1, 11, 30)]),
     (["2016-12-31 23:59:60"], pa.string(), ["2016-12-31 23:59:60"]),
     (["2020-01-01T10:00:00Z", "2020-01-01T10:00:00"], pa.string(), ["2020-01-01T10:00:00Z", "2020-01-01T10:00:00"]),
+    (["9999-12-31 23:59:59", "2020-01-01 00:00:00.123456789"], pa.string(),
+     ["9999-12-31 23:59:59", "2020-01-01 00:00:00.123456789"]),
+    (["0001-01-01T00:00:00+14:00"], pa.string(), ["0001-01-01T00:00:00+14:00"]),
     (["10:00:00.5", "23:59:59"], pa.time64("us"), [time(10, 0, 0, 500000), time(23, 59, 59)]),
     (["24:00:00"], pa.string(), ["24:00:00"]),
     (["10:00", "11:00:00"], pa.string(), ["10:00", "11:00:00"]),
@@ -273,6 +309,12 @@ def test_the_last_row_of_a_long_file_counts(late: str, write: Any, files: Any) -
     last = {"NA": None, "": None, "1.5": 1.5, "99999999999999999999": Decimal("99999999999999999999")}.get(late, late)
     assert values[-1] == last
     assert [str(v) for v in values[:-1]] == [str(i % 1000) + (".0" if kind == "double" else "") for i in range(count)]
+
+
+def test_nanoseconds_that_come_late(write: Any, files: Any) -> None:
+    values = ["9999-12-31 23:59:59"] * 10_000 + ["2020-01-01 00:00:00.123456789"] * 10_000
+    read = files(write("t.csv", "at,n\n" + "".join(f"{value},0\n" for value in values)), bytes=1 << 18).read()
+    assert [row["at"] for row in read.rows] == values
 
 
 def test_null_literals_of_the_user(write: Any, files: Any) -> None:

@@ -52,6 +52,7 @@ class Reading:
         yield from self._survey(pending)
         if self._stop.is_set():
             return
+        yield from self._forget(pending)
         schema = None
         for position, file in enumerate(pending, 1):
             exact = with_part(self._reader(file).schema(), self._found)
@@ -77,8 +78,21 @@ class Reading:
                 if self._stop.is_set():
                     return
 
+    def _forget(self, pending: list[LocalFile]) -> Iterator[Mark]:
+        """In a rebuild that goes on after a failure: rows read before from a file that is gone, or another now."""
+        if self._selection.mode != "replace" or not self._seen:
+            return
+        if not self._found.many:
+            if pending:
+                yield Mark(truncate=(self._path,))
+            return
+        gone = sorted(set(self._seen) - {file.rel for file in self._found.files()})
+        if gone:
+            yield Mark(parts={self._path: tuple(gone)})
+            self._seen = {rel: entry for rel, entry in self._seen.items() if rel not in gone}
+
     def _file(self, file: LocalFile) -> Iterator[Batch | Mark]:
-        if self._found.many and file.rel in self._seen and self._selection.mode == "append":
+        if self._found.many and file.rel in self._seen and self._selection.mode in ("append", "replace"):
             yield Mark(parts={self._path: (file.rel,)})
         for rows in self._reader(file).batches(file, self._columns()):
             if self._stop.is_set():

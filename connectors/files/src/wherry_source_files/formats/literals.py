@@ -26,6 +26,9 @@ CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 TIME = rf"^{CLOCK}$"
 TIMESTAMP = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]){CLOCK}(Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)?$"
 BOOLS = {"true": "lower", "false": "lower", "True": "title", "False": "title", "TRUE": "upper", "FALSE": "upper"}
+YEARS = (-62_135_596_800_000_000, 253_402_300_799_999_999)
+"""The years 1 to 9999, and what nanoseconds reach, in microseconds around 1970."""
+NANOS_REACH = (-9_223_372_036_854_775, 9_223_372_036_854_775)
 SURE_DIGITS = 15
 """A decimal of so many digits comes back unchanged from a double."""
 EXACT_INTEGER = 1 << 53
@@ -80,13 +83,14 @@ class Facts:
     """What is known of a column. kind: "" (no value yet), number, bool, date, timestamp, time or text.
 
     form: values of one kind with different forms do not mix.  markers: `MARKERS` were seen.
-    nanos: some second has more than six digits after its point.
+    nanos: some second has more than six digits after its point.  far: some date-time is out of reach of nanoseconds.
     """
 
     kind: str = ""
     form: str = ""
     number: Number | None = None
     nanos: bool = False
+    far: bool = False
     markers: bool = False
 
     def merge(self, other: Facts) -> Facts:
@@ -97,7 +101,7 @@ class Facts:
         if (self.kind, self.form) != (other.kind, other.form):
             return TEXT_FACTS
         number = self.number.merge(other.number) if self.number and other.number else None
-        return replace(self, number=number, nanos=self.nanos or other.nanos, markers=markers)
+        return replace(self, number=number, nanos=self.nanos or other.nanos, far=self.far or other.far, markers=markers)
 
     def type(self) -> pa.DataType:
         """The Arrow type that keeps every value exactly; text where nothing else does."""
@@ -109,7 +113,7 @@ class Facts:
                 return pa.bool_()
             case "date":
                 return pa.date32()
-            case "timestamp":
+            case "timestamp" if not (self.nanos and self.far):
                 return pa.timestamp(unit, "UTC" if self.form.endswith("z") else None)
             case "time":
                 return pa.time64(unit)
@@ -155,7 +159,7 @@ def _classify(values: pa.StringArray) -> Facts:
     if first in BOOLS:
         return _bools(values, BOOLS[first])
     if re.match(DATE, first):
-        return Facts(kind="date") if _casts(values, DATE, pa.date32(), 10) else TEXT_FACTS
+        return TEXT_FACTS if _cast(values, DATE, pa.date32()) is None else Facts(kind="date")
     if re.match(TIMESTAMP, first):
         return _timestamps(values, first)
     return _times(values, first) if re.match(TIME, first) else TEXT_FACTS
@@ -233,25 +237,35 @@ def _bools(values: pa.StringArray, form: str) -> Facts:
     return Facts(kind="bool", form=form) if _all(pc.is_in(values, value_set=accepted)) else TEXT_FACTS
 
 
-def _timestamps(values: pa.StringArray, first: str) -> Facts:
+def _timestamps(values: pa.StringArray, example: str) -> Facts:
     """Date-times of one form: the same separator, with or without seconds, all or none with an offset."""
-    found: Any = re.match(TIMESTAMP, first)
+    found: Any = re.match(TIMESTAMP, example)
     separator, seconds, _, zone = found.groups()
     clock = CLOCK.removesuffix("?") if seconds else "[0-9]{2}:[0-9]{2}"
     offset = r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)" if zone else ""
     pattern = rf"^{DATE[1:-1]}{separator}{clock}{offset}$"
     nanos = _nanos(values, "timestamp")
     type = pa.timestamp("ns" if nanos else "us", "UTC" if zone else None)
-    if not _casts(values, pattern, type):
+    moments = _cast(values, pattern, type)
+    if moments is None:
         return TEXT_FACTS
-    return Facts(kind="timestamp", form=separator + ("s" if seconds else "m") + ("z" if zone else ""), nanos=nanos)
+    first, last = NANOS_REACH if nanos else _bounds(moments)
+    if first < YEARS[0] or last > YEARS[1]:  # by its offset, in a year that few engines know
+        return TEXT_FACTS
+    form = separator + ("s" if seconds else "m") + ("z" if zone else "")
+    return Facts(kind="timestamp", form=form, nanos=nanos, far=first < NANOS_REACH[0] or last > NANOS_REACH[1])
+
+
+def _bounds(times: pa.TimestampArray) -> tuple[int, int]:
+    found = pc.min_max(times.cast(pa.int64()))
+    return found["min"].as_py(), found["max"].as_py()
 
 
 def _times(values: pa.StringArray, first: str) -> Facts:
     seconds = len(first) > 5
     pattern = f"^{CLOCK.removesuffix('?') if seconds else '[0-9]{2}:[0-9]{2}'}$"
     stamped = _on_epoch(values)
-    if not _all(pc.match_substring_regex(values, pattern)) or not _casts(stamped, "", pa.timestamp("ns")):
+    if not _all(pc.match_substring_regex(values, pattern)) or _cast(stamped, "", pa.timestamp("ns")) is None:
         return TEXT_FACTS
     return Facts(kind="time", form="s" if seconds else "m", nanos=_nanos(values, "time"))
 
@@ -263,15 +277,15 @@ def _nanos(values: pa.StringArray, kind: str) -> bool:
     return bool(pc.any(pc.match_substring_regex(values, r"\.[0-9]{7}")).as_py())
 
 
-def _casts(values: pa.StringArray, pattern: str, type: pa.DataType, length: int | None = None) -> bool:
-    """Whether all match, can be cast, and none is of year 0, which not every engine knows."""
+def _cast(values: pa.StringArray, pattern: str, type: pa.DataType) -> pa.Array | None:
+    """The values in that type; None unless all match and none is of year 0, which not every engine knows."""
     if pattern and not _all(pc.match_substring_regex(values, pattern)):
-        return False
+        return None
     try:
-        values.cast(type)
+        found = values.cast(type)
     except pa.ArrowInvalid:
-        return False
-    return not pc.any(pc.starts_with(values, "0000")).as_py()
+        return None
+    return None if pc.any(pc.starts_with(values, "0000")).as_py() else found
 
 
 def _on_epoch(clock: pa.StringArray) -> pa.StringArray:
