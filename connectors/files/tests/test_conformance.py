@@ -1,7 +1,5 @@
 """The conformance suite of sources, on a folder: a CSV file, a Parquet file, and a sub-folder of JSON lines."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -19,35 +17,28 @@ class TestFiles(SourceSuite):
 
     @pytest.fixture
     def config(self, tmp_path: Path) -> dict[str, Any]:
-        folder = tmp_path / "data"
-        (folder / "events").mkdir(parents=True)
-        write(folder, 2, 500)
-        return {"path": str(folder)}
+        (tmp_path / "events").mkdir()
+        return self.mutate({"path": str(tmp_path)}, 2)
 
     @pytest.fixture
     def broken(self, tmp_path: Path) -> dict[str, Any]:
         return {"path": str(tmp_path / "missing.csv")}
 
-    def mutate(self, config: dict[str, Any]) -> None:
-        write(Path(config["path"]), 3, 700)
+    def mutate(self, config: dict[str, Any], files: int = 3) -> dict[str, Any]:
+        names = [None if n % 9 else f"ü, {n}" for n in range(files * 200)]
+        table = pa.table({"id": pa.array(range(len(names)), pa.int64()), "name": pa.array(names, pa.string())})
+        pq.write_table(table, Path(config["path"], "orders.parquet"), row_group_size=100)
+        lines = [f"{n}," if name is None else f'{n},"{name}"' for n, name in enumerate(names)]
+        Path(config["path"], "people.csv").write_text("\n".join(["id,name", *lines, ""]))
+        for f in range(files):
+            lines = [json.dumps({"n": f * 100 + n, "tags": ["a", None][: n % 3]}) for n in range(100 + files)]
+            Path(config["path"], f"events/{f}.jsonl").write_text("\n".join(lines))
+        return config
 
-    def expected(self, config: dict[str, Any], stream: str) -> pa.Table | None:
+    def expected(self, config: dict[str, Any], stream: str) -> pa.Table:
         folder = Path(config["path"])
         if stream != "events":
-            return pq.read_table(folder / "orders.parquet")
-        files = sorted(folder.glob("events/*"))
-        lines = [(json.loads(line), f"events/{f.name}") for f in files for line in f.read_text().splitlines()]
-        return pa.Table.from_pylist([row | {"_wherry_file": name} for row, name in lines])
-
-
-def write(folder: Path, files: int, rows: int) -> None:
-    """The same rows as CSV and as Parquet, and files of events."""
-    table = pa.table(
-        {"id": pa.array(range(rows), pa.int64()), "name": [f"ü, {n}" if n % 9 else None for n in range(rows)]}
-    )
-    pq.write_table(table, folder / "orders.parquet", row_group_size=100)
-    text = [f'{n},"ü, {n}"' if n % 9 else f"{n}," for n in range(rows)]
-    (folder / "people.csv").write_text("\n".join(["id,name", *text, ""]))
-    for number in range(files):
-        lines = [json.dumps({"n": number * 100 + n, "tags": ["a", None][: n % 3]}) for n in range(100 + files)]
-        (folder / "events" / f"{number}.jsonl").write_text("\n".join([*lines, ""]))
+            return pq.read_table(folder / "orders.parquet")  # the CSV file has the same rows
+        files = [(file, f"events/{file.name}") for file in folder.glob("events/*")]
+        lines = [json.loads(line) | {"_wherry_file": name} for f, name in files for line in f.read_text().splitlines()]
+        return pa.Table.from_pylist(lines)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from wherry.contracts.destination import Destination, Load, Session
 from wherry.contracts.loading import Counts, Entry, Receipt, Target
-from wherry.contracts.values import POSITION, Progress, ReadPlan, Selection, Split, Stream
+from wherry.contracts.values import POSITION, Progress, ReadPlan, Selection, Split, Stream, is_ours
 
 
 class Bench:
@@ -112,7 +112,7 @@ class Bench:
 
 def data(rows: pa.Table) -> pa.Table:
     """Without the columns that Wherry adds."""
-    return rows.select([name for name in rows.schema.names if not name.startswith("_wherry_")])
+    return rows.select([name for name in rows.schema.names if not is_ours(name)])
 
 
 def write(load: Load, target: Target, rows: pa.Table, first: int = 0) -> int:

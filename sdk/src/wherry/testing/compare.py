@@ -6,7 +6,6 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,36 +15,33 @@ SHOWN = 5
 """Rows of each kind of difference that are shown."""
 
 
-@dataclass(frozen=True, repr=False)
-class Comparison:
-    """True when the tables are equal; its repr says what differs: `assert tables_equal(got, want)`."""
-
-    differences: tuple[str, ...]
-
-    def __bool__(self) -> bool:
-        return not self.differences
-
-    def __repr__(self) -> str:
-        return "\n".join(("equal tables",) if self else ("tables differ (- left, + right):", *self.differences))
-
-
-def tables_equal(left: pa.Table, right: pa.Table, *, key: Sequence[str] = (), types: bool = True) -> Comparison:
-    """Whether two tables hold the same rows, equal ones as often. `assert` it, and pytest shows the difference.
+def tables_equal(
+    left: pa.Table, right: pa.Table, *, key: Sequence[str] = (), types: bool = True, about: object = ""
+) -> bool:
+    """True if two tables hold the same rows, equal ones as often; else an AssertionError that says what differs.
 
     key: columns by which differing rows are laid beside each other.  types: column types must be equal too; without
-    it `1` and `"1"` are the same value, `NULL` and `"NULL"` are not.
+    it `1` and `"1"` are the same value, `NULL` and `"NULL"` are not.  about: what is compared, for the message.
     """
-    differences = [*_columns(left, "-", right), *_columns(right, "+", left)]
-    if types and not differences:
-        differences += [
+    found = differences(left, right, key=key, types=types)
+    if found:
+        raise AssertionError("\n".join((f"tables differ {about} (- left, + right):", *found)))
+    return True
+
+
+def differences(left: pa.Table, right: pa.Table, *, key: Sequence[str] = (), types: bool = True) -> list[str]:
+    """What `tables_equal` would complain about, a line each."""
+    found = [*_columns(left, "-", right), *_columns(right, "+", left)]
+    if types and not found:
+        found += [
             f"  column {name}: {left.schema.field(name).type} is not {right.schema.field(name).type}"
             for name in left.schema.names
             if left.schema.field(name).type != right.schema.field(name).type
         ]
-    if not differences:
+    if not found:
         names = left.schema.names
-        differences += _rows(names, rows(left, names), rows(right, names), [names.index(name) for name in key])
-    return Comparison(tuple(differences))
+        found += _rows(names, rows(left, names), rows(right, names), [names.index(name) for name in key])
+    return found
 
 
 def digest(table: pa.Table) -> str:

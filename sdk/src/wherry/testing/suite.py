@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 import pytest
 
+from wherry.contracts.config import ConnectorConfig
+
 WAIVER = "wherry waiver: "
 
 
@@ -58,6 +60,18 @@ class Suite:
             self.promises.write_text(json.dumps(known, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         assert key in known, f"{self.promises.name} promises no {key}: write it with  pytest --wherry-update"
         assert value == known[key], f"{key} is not what {self.promises.name} promises; meant? pytest --wherry-update"
+
+
+def settings(config: type[ConnectorConfig]) -> Any:
+    """Names, types and defaults of a configuration as JSON Schema, without words that may be improved any time."""
+
+    def without_words(value: Any) -> Any:
+        if isinstance(value, dict):
+            words = ("description", "title")
+            return {k: without_words(v) for k, v in value.items() if k not in words or isinstance(v, dict)}
+        return [without_words(item) for item in value] if isinstance(value, list) else value
+
+    return without_words(config.model_json_schema())
 
 
 def cases(name: str, values: Any) -> pytest.MarkDecorator:

@@ -106,17 +106,17 @@ class CrashTests(DestinationBase):
         """The table is that of runs that nobody disturbed."""
         found = self._table(bench, mode)
         wanted = _expected(mode, run)
-        assert tables_equal(found, wanted), f"after run {run}, killed at {MOMENTS[(run - 1) % len(MOMENTS)]}"
+        assert tables_equal(found, wanted, about=f"after run {run}, killed at {MOMENTS[(run - 1) % len(MOMENTS)]}")
 
     def _check_between(self, bench: Bench, mode: Mode, run: int, moment: str) -> None:
         """Right after the kill: whole loads or none of them; a rebuilt table is the old one or the new one."""
         found = self._table(bench, mode)
         if mode == "replace":
-            assert tables_equal(found, _expected(mode, run - 1 if moment != "after publish" else run)), moment
+            assert tables_equal(found, _expected(mode, run - 1 if moment != "after publish" else run), about=moment)
             return
         after = [f"after commit {n}" for n in range(1, LOADS + 1)]
         done = sum(MOMENTS.index(moment) >= MOMENTS.index(a) for a in after)
-        assert tables_equal(found, _expected(mode, run - 1, partly=done)), moment
+        assert tables_equal(found, _expected(mode, run - 1, partly=done), about=moment)
 
     def _table(self, bench: Bench, mode: Mode) -> pa.Table:
         target = bench.target(rows(1), mode=mode)

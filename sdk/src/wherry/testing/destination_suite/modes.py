@@ -141,7 +141,7 @@ class ModeTests(DestinationBase):
             load.truncate(target.stream)
             count = write(load, target, people((4, "d")), first=1)
             load.commit(bench.entry({target.stream: count}))
-            assert tables_equal(bench.read(target, people()), people((4, "d"))), mode
+            assert tables_equal(bench.read(target, people()), people((4, "d")), about=mode)
 
     def test_a_truncate_that_is_aborted_does_nothing(self, bench: Bench) -> None:
         """It belongs to the load's transaction."""

@@ -14,6 +14,7 @@ from wherry.errors import UsageError, WherryError
 from wherry.testing.bench import Bench, write
 from wherry.testing.compare import tables_equal
 from wherry.testing.destination_suite.base import DestinationBase, people
+from wherry.testing.suite import settings
 
 BOOKMARKS: list[Any] = [
     0, 2**63 + 1, -1.5, 1e300, "", "2024-01-01T00:00:00.123456789Z", "it's; \"q\" \\ \n ü 🚣", [], [1, [None, True]],
@@ -34,7 +35,7 @@ class StateTests(DestinationBase):
 
     def test_config_keeps_its_promise(self, request: pytest.FixtureRequest) -> None:
         """Names, types and defaults of the configuration, and the capabilities, are what users build on."""
-        self.promise(request, "config", self.connector.Config.model_json_schema())
+        self.promise(request, "config", settings(self.connector.Config))
         fields = dataclasses.asdict(self.connector.capabilities)
         self.promise(
             request, "capabilities", {k: sorted(v) if isinstance(v, frozenset) else v for k, v in fields.items()}

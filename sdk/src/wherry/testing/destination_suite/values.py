@@ -13,7 +13,7 @@ from wherry.contracts.values import KIND
 from wherry.errors import WherryError
 from wherry.testing import values
 from wherry.testing.bench import Bench, write
-from wherry.testing.compare import tables_equal, texts
+from wherry.testing.compare import differences, tables_equal, texts
 from wherry.testing.destination_suite.base import DestinationBase
 from wherry.testing.suite import cases
 
@@ -38,7 +38,7 @@ class ValueTests(DestinationBase):
                 target = dataclasses.replace(bench.target(fitting, stream=name), schema=fitting.schema)
                 bench.put(target, fitting)
                 found = bench.read(target)
-                assert _same(found, fitting), f"{field.type} kept as {kind}"
+                assert _same(found, fitting, f"{field.type} kept as {kind}")
                 tested += 1
         assert tested, "storage() names no type that holds these values"
 
@@ -118,16 +118,16 @@ def _cast(rows: pa.Table, field: pa.Field) -> pa.Table | None:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
     before, after = (pa.table({"x": c}) for c in (column, back))
-    return rows.set_column(place, field, cast) if tables_equal(before, after) else None
+    return rows.set_column(place, field, cast) if not differences(before, after) else None
 
 
-def _same(found: pa.Table, wanted: pa.Table) -> Any:
+def _same(found: pa.Table, wanted: pa.Table, about: str) -> bool:
     """Equal tables; JSON documents are equal when they say the same."""
     for place, field in enumerate(wanted.schema):
         if (field.metadata or {}).get(KIND) == b"json":
             found = found.set_column(place, field, _canonical(found.column(field.name)))
             wanted = wanted.set_column(place, field, _canonical(wanted.column(field.name)))
-    return tables_equal(found, wanted, key=["id"])
+    return tables_equal(found, wanted, key=["id"], about=about)
 
 
 def _canonical(documents: pa.ChunkedArray[Any]) -> pa.Array[Any]:

@@ -35,7 +35,7 @@ class SourceBase(Suite):
         """The stream's rows, read in another way than the connector's; None: not known."""
         return None
 
-    def mutate(self, config: dict[str, Any]) -> None:
+    def mutate(self, config: dict[str, Any]) -> Any:
         """Change what is read: insert and update rows. `expected` tells of the changed rows from then on."""
         pytest.skip("no method `mutate`")
 

@@ -48,7 +48,7 @@ class ContentTests(SourceBase):
             expected = self.expected(config, selection.stream.path)
             if expected is not None:
                 found = _folded(whole, selection.stream)
-                assert tables_equal(found, expected, key=selection.key), selection.stream.path
+                assert tables_equal(found, expected, key=selection.key, about=selection.stream.path)
                 known += 1
         if not known:
             pytest.skip("no method `expected`")
@@ -104,7 +104,7 @@ class ContentTests(SourceBase):
             part = read(source, [dataclasses.replace(selection, columns=keep)]).table(stream.path)
             assert set(part.schema.names) & set(stream.schema.names) <= set(keep), stream.path
             full = read(source, [selection]).table(stream.path)
-            assert tables_equal(part, full.select(part.schema.names)), stream.path
+            assert tables_equal(part, full.select(part.schema.names), about=stream.path)
 
     def test_filters_are_applied_if_declared(self, make: Make) -> None:
         """`Source.filters`: the filter of `where` leaves as many rows as the author says."""
@@ -156,7 +156,7 @@ class ContentTests(SourceBase):
         names = {name: source for (h, s, source), name in store.now.names.items() if (h, s) == (hold, path) and source}
         rows = data_columns(store.now.tables[target.namespace or hold[0], target.table])
         found = rows.rename_columns([names[name] for name in rows.schema.names])
-        assert tables_equal(found, wanted, types=False), path
+        assert tables_equal(found, wanted, types=False, about=path)
 
 
 def _plain(schema: pa.Schema) -> dict[str, pa.DataType]:
