@@ -79,6 +79,15 @@ def test_an_unknown_user_and_an_unknown_database(postgres_database: str) -> None
     assert "no_such_place" in error.message
 
 
+def test_a_server_that_is_full_is_worth_another_try(postgres_cluster: Any, postgres_password_user: str) -> None:
+    postgres_cluster.psql("alter role wherry_password connection limit 0")
+    try:
+        error = failure(url=postgres_password_user)
+    finally:
+        postgres_cluster.psql("alter role wherry_password connection limit -1")
+    assert (type(error), "too many connections" in error.message) == (TransientError, True)
+
+
 def test_an_unreachable_server() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

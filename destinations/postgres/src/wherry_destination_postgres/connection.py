@@ -44,6 +44,8 @@ def _session(config: PostgresConfig, name: str) -> psycopg.Connection[Any]:
         raise refused(error, config.reference_text()) from None
     try:
         session.execute(text(_settings(config)))
+        with suppress(psycopg.errors.InvalidParameterValue):  # not on every platform
+            session.execute("select set_config('client_connection_check_interval', '1000', false)")
     except psycopg.Error as error:
         session.close()
         raise translated(error, config.reference_text()) from None
@@ -51,21 +53,22 @@ def _session(config: PostgresConfig, name: str) -> psycopg.Connection[Any]:
 
 
 def _settings(config: PostgresConfig) -> Part:
+    """Those that this version of the server knows. Limits meant for people at a prompt do not apply to a load."""
+    milliseconds = str(config.lease * 1000)
     values = {
         "timezone": "UTC", "datestyle": "ISO", "intervalstyle": "postgres", "extra_float_digits": "1",
         "standard_conforming_strings": "on", "default_transaction_isolation": "read committed",
-        "lock_timeout": str(round(config.lock_timeout * 1000)), "statement_timeout": "0",
-        "idle_in_transaction_session_timeout": str(config.lease * 1000),
-        "client_connection_check_interval": "1000", "tcp_keepalives_idle": str(max(1, config.lease // 3)),
-        "tcp_user_timeout": str(config.lease * 1000),
+        "row_security": "off",  # a policy that hides rows from us is an error, not a partial rewrite
+        "lock_timeout": str(round(config.lock_timeout * 1000)), "statement_timeout": "0", "transaction_timeout": "0",
+        "idle_session_timeout": "0", "idle_in_transaction_session_timeout": milliseconds,
+        "tcp_keepalives_idle": str(max(1, config.lease // 3)), "tcp_user_timeout": milliseconds,
     }  # fmt: skip
-    durable = SQL(  # a commit that was reported has to be on disk
-        "set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on' "
-        "else current_setting('synchronous_commit') end, false)"
-    )
-    one = SQL("set_config({name}, {value}, false)")
-    calls = [one.format(name=Literal(name), value=Literal(value)) for name, value in values.items()]
-    return SQL("select {calls}").format(calls=[*calls, durable])
+    rows = [SQL("({name}, {value})").format(name=Literal(name), value=Literal(value)) for name, value in values.items()]
+    return SQL(
+        "select set_config(s.name, v.value, false) from (values {rows}) as v (name, value) join pg_settings as s "
+        "on lower(s.name) = v.name union all "
+        "select set_config(name, 'on', false) from pg_settings where name = 'synchronous_commit' and setting = 'off'"
+    ).format(rows=rows)  # a commit that was reported has to be on disk
 
 
 class PostgresConnection(Connection):

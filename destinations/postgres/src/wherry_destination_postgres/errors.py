@@ -19,9 +19,11 @@ _REFUSED: tuple[tuple[str, type[WherryError], str, str], ...] = (
     ("permission denied for database", AuthError, "user", "grant CONNECT on the database to this user"),
 )
 
+_LATER = re.compile("too many|connection slots|starting up|shutting down|recovery mode|not currently accepting")
+
 
 def refused(error: psycopg.Error, place: str) -> WherryError:
-    """Why no connection came about. The server's text is English: it answers before it knows the client's language."""
+    """Why no connection came about: from the text, and whether a password was asked for where that is translated."""
     text = str(error)
     last = re.sub(r"\s+", " ", text.strip().splitlines()[-1] if text.strip() else "")
     reason = re.sub(r"^.*?(FATAL|failed|error): +", "", last)
@@ -34,6 +36,9 @@ def refused(error: psycopg.Error, place: str) -> WherryError:
     for pattern, kind, key, next in _REFUSED:
         if pattern in text:
             return kind(f"{place}: {_known(text, pattern)}", key=key, next=next)
+    asked = error.pgconn is not None and (error.pgconn.needs_password or error.pgconn.used_password)
+    if asked and "FATAL" in text and not _LATER.search(text):
+        return AuthError(f"{place}: {reason}", key="password", next="correct the password")
     return TransientError(
         f"{place} cannot be reached: {reason}", key="host", next="check host, port, and that the server runs"
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from wherry_destination_postgres.connection import PostgresConnection
 
 _ANALYZE = 10_000
-"""Rows in a staging table from which on the planner has to know of them."""
+"""Rows in a staging table that will be joined, from which on the planner has to know of them."""
 
 
 class CopyWriter(Writer):
@@ -34,6 +34,7 @@ class CopyWriter(Writer):
         self._context: AbstractContextManager[psycopg.Copy] | None = None
         self._copy: psycopg.Copy | None = None
         self._cursor: psycopg.Cursor[Any] | None = None
+        self._joined = "_wherry_pos" in schema.names
         self._plain = True
         self._rows = self._known = self._analyzed = 0
 
@@ -49,7 +50,7 @@ class CopyWriter(Writer):
         self.settle()
         rows, self._rows = self._rows, 0
         self._known += rows
-        if len(self._table.names) == 1 and self._known >= max(_ANALYZE, 2 * self._analyzed):
+        if self._joined and self._known >= max(_ANALYZE, 2 * self._analyzed):
             self._connection.run(SQL("analyze {table}").format(table=self._table))
             self._analyzed = self._known
         return rows
