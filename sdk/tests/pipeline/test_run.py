@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-
+from wherry import hookimpl
 from wherry.errors import DataError, StateError, TransientError, UsageError, WherryError
+from wherry.host.hooks import observer
 from wherry.pipeline.lane import CommitEvery
 from wherry.pipeline.lanes import Patience
 from wherry.pipeline.rejects import MaxRejects
@@ -191,6 +192,33 @@ def test_schema_changes_in_mid_read_keep_every_value(world):
     assert {k: Decimal(v[0]) for k, v in got.items() if k < 4} == {1: 1, 2: 2**53 + 1, 3: Decimal("1.25")}
     assert got[4] == ("007", "y")
     assert got[1][1] is None
+
+
+class Told:
+    """Keeps what a run says of columns."""
+
+    def __init__(self):
+        self.changes = []
+
+    @hookimpl
+    def schema_changed(self, added, widened):
+        self.changes.append((dict(added), dict(widened)))
+
+
+def test_a_rebuild_tells_what_changed_of_the_table_and_no_more(world):
+    def told(*numbers):
+        parts = tuple(pa.table({"id": [n], "v": [value]}) for n, value in enumerate(numbers))
+        seen = Told()
+        world.run(orders(parts, cursor=None, ordered=False), observers=(observer(seen, "told", builtin=True),))
+        return seen.changes
+
+    assert told(1) == []
+    assert told(1, Decimal("2.5"), "x") == [
+        ({}, {"v": ("bigint", "decimal(20,1)")}),
+        ({}, {"v": ("decimal(20,1)", "text")}),
+    ]
+    assert told(1, Decimal("2.5"), "x") == []
+    assert told("x") == []
 
 
 def test_a_changed_mode_is_refused_and_the_choice_is_remembered(world):

@@ -31,14 +31,22 @@ class Conformer:
     """One stream's way into its table. Shared by the lanes of a plan; `target` only ever grows.
 
     version rises with each change: a load prepares the target again when it has seen an older one.
+    live: columns of the table that readers see, where that is not the target's own: a rebuild starts without any.
     """
 
-    def __init__(self, selection: Selection, target: Target, destination: Destination, names: NameMap):
+    def __init__(
+        self,
+        selection: Selection,
+        target: Target,
+        destination: Destination,
+        names: NameMap,
+        live: pa.Schema | None = None,
+    ):
         self.selection = selection
         self.target = target
         self.version = 0
-        self.settled = len(target.schema) > 0
-        """The table had columns before: from now on a change is news."""
+        self.told = target.schema if live is None else live
+        """Columns that are no news: of a new table, all that its first batch brings."""
         self._destination = destination
         self._names = names
         self._lock = threading.Lock()
@@ -60,7 +68,6 @@ class Conformer:
     def conform(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Change | None]:
         """The batch with the table's names and types, and what it changed of the table's columns."""
         with self._lock:
-            before = self.target
             fields: list[pa.Field] = []
             columns: list[pa.Array] = []
             for field, column in zip(batch.schema, batch.columns, strict=True):
@@ -73,8 +80,7 @@ class Conformer:
                         fields.append(fitted[0])
                         columns.append(fitted[1])
             self._translate_unset(fields, columns)
-            change = self._change(before) if self.settled else None
-            self.settled = True
+            change = self._change()
             return _batch(fields, columns, batch.num_rows), change
 
     def _translate_unset(self, fields: list[pa.Field], columns: list[pa.Array]) -> None:
@@ -181,17 +187,40 @@ class Conformer:
         self.target = replace(self.target, schema=schema)
         self.version += 1
 
-    def _change(self, before: Target) -> Change | None:
-        if before is self.target:
+    def _change(self) -> Change | None:
+        """What readers of the table have not been told; afterwards it is no news."""
+        told, self.told = self.told, _wider(self.told, self.target.schema)
+        if told is self.told or len(told) == 0:
             return None
         added, widened = {}, {}
-        for field in self.target.schema:
-            index = before.schema.get_field_index(field.name)
+        for field in self.told:
+            index = told.get_field_index(field.name)
             if index < 0:
                 added[field.name] = types.show(field)
-            elif not _same(before.schema.field(index), field):
-                widened[field.name] = (types.show(before.schema.field(index)), types.show(field))
+            elif not _same(told.field(index), field):
+                widened[field.name] = (types.show(told.field(index)), types.show(field))
         return Change(added=added, widened=widened) if added or widened else None
+
+
+def _wider(told: pa.Schema, schema: pa.Schema) -> pa.Schema:
+    """`told` with what only `schema` holds; `told` itself if there is nothing."""
+    found = told
+    for field in schema:
+        index = found.get_field_index(field.name)
+        if index < 0:
+            found = found.append(field)
+        elif not _holds(found.field(index), field):
+            found = found.set(index, field)
+    return found
+
+
+def _holds(wide: pa.Field, field: pa.Field) -> bool:
+    if _same(wide, field):
+        return True
+    if _kind(wide) is not None:
+        return False
+    joined = join(wide.type, field.type)
+    return joined is not None and bool(joined.equals(wide.type))
 
 
 def with_position(batch: pa.RecordBatch, first: int) -> pa.RecordBatch:

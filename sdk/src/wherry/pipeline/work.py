@@ -113,11 +113,14 @@ class Work:
         path = selection.stream.path
         with self._lock:
             if path not in self._conformers:
-                target = self._target(selection)
-                found = self.context.session.schema(target)
+                target, session = self._target(selection), self.context.session
+                live = None if target.generation is None else session.schema(replace(target, generation=None))
+                found = session.schema(target)
                 if found is not None:
                     target = replace(target, schema=found)
-                self._conformers[path] = Conformer(selection, target, self.context.destination, self.context.names)
+                self._conformers[path] = Conformer(
+                    selection, target, self.context.destination, self.context.names, live
+                )
             return self._conformers[path]
 
     def placed(self, target: Target) -> Target:
