@@ -213,3 +213,18 @@ def test_long_texts_and_brackets_in_texts(write: Any, files: Any) -> None:
     rows = [{"t": ']}[{"\\' * 300_000, "n": i} for i in range(3)]
     for name, text in (("t.json", json.dumps(rows)), ("u.jsonl", "\n".join(map(json.dumps, rows)))):
         assert files(write(name, text), bytes=1 << 18).read().rows == rows
+
+
+def test_a_large_file_against_the_json_module(write: Any, files: Any) -> None:
+    """Blocks of several pieces, parsed side by side, with values that change their kind on the way."""
+    rows: list[dict[str, Any]] = [
+        {"id": i + 10**17, "f": i / 7, "n": i if i < 90_000 else i + 0.5, "o": {"k": [i, i + 1], "t": f"é{i}\n"}}
+        for i in range(100_000)
+    ]
+    rows[60_000]["late"] = "2024-01-01"
+    rows[70_000]["o"] = None
+    rows[80_000]["any"] = 1
+    text = "\n".join(json.dumps(row, ensure_ascii=i % 2 == 0) for i, row in enumerate(rows))
+    read = files(write("t.jsonl", text)).read()
+    assert [str(type) for type in read.schema.types[:3]] == ["int64", "double", "double"]
+    assert rows_of(read.batches) == [plain(row) for row in rows]

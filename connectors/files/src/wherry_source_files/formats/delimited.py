@@ -32,6 +32,7 @@ class DelimitedReader(Reader):
         self._kept: dict[str, list[pa.RecordBatch]] = {}
         self._room = self.batch_bytes
         self._block = max(1 << 16, min(4 << 20, self.batch_bytes))
+        self._threads = True
 
     def sample(self, file: LocalFile) -> int | None:
         """Rows of the head; an estimate of all from the sizes."""
@@ -52,7 +53,7 @@ class DelimitedReader(Reader):
         return None if file.compression or not rows else rows * file.version.size // (limit // 8)
 
     def survey(self, file: LocalFile) -> Iterator[None]:
-        """The whole file; the block grows until it holds the longest row."""
+        """The whole file; again with larger blocks for a long row, or without threads to find a malformed one."""
         while True:
             kept: list[pa.RecordBatch] | None = []
             size = 0
@@ -68,6 +69,8 @@ class DelimitedReader(Reader):
                 break
             except RowTooLongError:
                 self._grow(file)
+            except UncountedRowError:
+                self._threads = False
         if kept is not None:
             self._room -= size
             self._kept[file.path] = kept
@@ -121,7 +124,8 @@ class DelimitedReader(Reader):
         source = _WithSentinel(head, text.reader, guard.sentinel(delimiter) if strict else b"")
         skip = self.config.header
         try:
-            with self._open(source, names, delimiter, guard, pa.string()) as batches:
+            threads = self._threads and file.version.size > self._block
+            with self._open(source, names, delimiter, guard, pa.string(), threads) as batches:
                 for batch in batches:
                     guard.rows += batch.num_rows
                     if skip and batch.num_rows:
@@ -147,11 +151,13 @@ class DelimitedReader(Reader):
                 row += batch.num_rows
         return _not_utf8(file, "some value")
 
-    def _open(self, source: Any, names: list[str], delimiter: str, guard: _Guard, type: pa.DataType) -> Any:
+    def _open(
+        self, source: Any, names: list[str], delimiter: str, guard: _Guard, type: pa.DataType, threads: bool = False
+    ) -> Any:
         quote = self.config.quote
         return pc.open_csv(
             pa.PythonFile(source, mode="r"),
-            read_options=pc.ReadOptions(use_threads=False, block_size=self._block, column_names=names),
+            read_options=pc.ReadOptions(use_threads=threads, block_size=self._block, column_names=names),
             parse_options=pc.ParseOptions(
                 delimiter=delimiter,
                 quote_char=False if quote == "none" else quote,
@@ -198,6 +204,8 @@ class DelimitedReader(Reader):
 
     def _explain(self, file: LocalFile, error: pa.ArrowInvalid, guard: _Guard) -> Exception:
         text = str(error)
+        if guard.uncounted:
+            return UncountedRowError()
         if guard.broken is not None:
             return guard.broken
         if "straddl" in text or "block size" in text:
@@ -207,8 +215,12 @@ class DelimitedReader(Reader):
         return DataError(f"file {file.rel} cannot be parsed as CSV after row {guard.rows}")
 
 
-class RowTooLongError(Exception):
+class RowTooLongError(ValueError):
     """A row is longer than the block: try again with a larger one."""
+
+
+class UncountedRowError(ValueError):
+    """A malformed row was found by threads, which do not count rows: try again without."""
 
 
 class _WithSentinel:
@@ -251,6 +263,7 @@ class _Guard:
         self._strict = strict
         self._ended = False
         self.rows = 0
+        self.uncounted = False
         self.broken: DataError | None = None
 
     def sentinel(self, delimiter: str) -> bytes:
@@ -264,6 +277,9 @@ class _Guard:
         if row.actual_columns == self._width + 1 and row.text.startswith(SENTINEL):
             self._ended = True
             return "skip"
+        if row.number is None:
+            self.uncounted = True
+            return "error"
         number = row.number - int(self._header)
         self.broken = DataError(
             f"file {self._file.rel}, row {number}: {row.actual_columns} fields where the "

@@ -22,6 +22,8 @@ WRONG_IN_BULK = r"[\[,]\s*null|(?:^|\n)\s*null"
 LONG_NUMBER = r"[:,\[]\s*-?(?:[0-9][0-9.]{15,}|[0-9.]+[eE])"
 """A number that may not come back from a double, or not fit an int64."""
 WIDE = pa.decimal256(76, 38)
+PIECE = 1 << 20
+"""Bytes of JSON lines that one thread parses at a time."""
 BRACKETS = b"{}[]"
 NO_BRACKETS = bytes(byte for byte in range(256) if byte not in BRACKETS)
 
@@ -157,19 +159,28 @@ class _Block:
         return bool(pc.match_substring_regex(pa.array([self.data], pa.large_binary()), pattern)[0].as_py())
 
     def _bulk(self, schema: pa.Schema | None) -> pa.Table | None:
-        """None when Arrow's parser refuses the text."""
-        try:
-            return pj.read_json(
-                pa.BufferReader(self.data),
-                read_options=pj.ReadOptions(use_threads=False, block_size=len(self.data) + 64),
-                parse_options=pj.ParseOptions(
-                    explicit_schema=schema,
-                    newlines_in_values=True,
-                    unexpected_field_behavior="infer" if schema is None else "ignore",
-                ),
-            )
-        except pa.ArrowInvalid:
-            return None
+        """None when Arrow's parser refuses the text. Lines are parsed by several threads, if none is very long."""
+        if self._rows is None and len(self.data) > PIECE:
+            table = _read(self.data, schema, PIECE)
+            if table is not None:
+                return table
+        return _read(self.data, schema, None)
+
+
+def _read(data: bytes, schema: pa.Schema | None, piece: int | None) -> pa.Table | None:
+    """piece: bytes of whole lines for one thread; None for one thread, and objects over several lines."""
+    try:
+        return pj.read_json(
+            pa.BufferReader(data),
+            read_options=pj.ReadOptions(use_threads=piece is not None, block_size=piece or len(data) + 64),
+            parse_options=pj.ParseOptions(
+                explicit_schema=schema,
+                newlines_in_values=piece is None,
+                unexpected_field_behavior="infer" if schema is None else "ignore",
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
 
 
 def _whole(blocks: Iterator[_Block], text: TextFile) -> Iterator[_Block]:
