@@ -23,6 +23,7 @@ COMMANDS = {
     "sql": ("wherry.cli.sql:sql", "Query a destination."),
     "state": ("wherry.cli.state:state", "Bookmarks: show, reset, set; adopt a table."),
     "runs": ("wherry.cli.runs:runs", "Earlier runs, newest first."),
+    "test": ("wherry.cli.test:test", "Does an installed plugin keep the contract?"),
     "plugins": ("wherry.cli.plugins:plugins", "Installed sources, destinations and hooks."),
     "completion": ("wherry.cli.completion:completion", "Print a shell's completion script."),
 }

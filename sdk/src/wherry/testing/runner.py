@@ -1,0 +1,153 @@
+"""`wherry test`: run the conformance suites that an installed plugin ships, in this process.
+
+A plugin names its suite in the entry-point group `wherry.suites`: name = connector, value = "module:Class", the class
+a subclass of `SourceSuite` or `DestinationSuite` that needs nothing but its own fixtures and pytest's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wherry.errors import UsageError
+from wherry.near import did_you_mean
+
+if TYPE_CHECKING:
+    import pytest
+
+GROUP = "wherry.suites"
+_VALUE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A suite that an installed distribution ships. value: "module:Class"."""
+
+    name: str
+    value: str
+    distribution: str
+    version: str
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What came of it. tests: name -> "passed", "failed", "skipped" or "waived".  waivers: test -> reason."""
+
+    plugin: str
+    suites: list[Suite]
+    tests: dict[str, str] = field(default_factory=dict)
+    waivers: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    """Failed test -> what went wrong, its last line."""
+
+    def count(self, outcome: str) -> int:
+        """Tests with that outcome."""
+        return sum(found == outcome for found in self.tests.values())
+
+    @property
+    def conforms(self) -> bool:
+        """Something was tested, and nothing failed."""
+        return bool(self.count("passed")) and not self.problems
+
+    def write(self, path: Path) -> None:
+        """As JSON."""
+        counts = {outcome: self.count(outcome) for outcome in ("passed", "failed", "skipped", "waived")}
+        record = asdict(self) | {"counts": counts, "conforms": self.conforms}
+        path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def run(plugin: str, report: Path | None = None, arguments: Sequence[str] = ()) -> Report:
+    """Run every suite that is shipped under the name; what pytest prints goes to standard error.
+
+    report: where to write the report as JSON.  arguments: more of them for pytest.
+    """
+    try:
+        import pytest
+    except ImportError:
+        raise UsageError("the conformance kit needs pytest", next="pip install 'wherry[testing]'") from None
+    suites = find(plugin)
+    result = Report(plugin=plugin, suites=suites)
+    with tempfile.TemporaryDirectory(prefix="wherry-test-") as folder:
+        module = Path(folder, "test_conformance.py")
+        module.write_text("".join(_collected(number, suite) for number, suite in enumerate(suites)), encoding="utf-8")
+        Path(folder, "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+        fixed = [
+            "-p",
+            "no:cacheprovider",
+            "-c",
+            str(Path(folder, "pytest.ini")),
+            "--import-mode=importlib",
+            "--tb=short",
+        ]
+        with contextlib.redirect_stdout(sys.stderr):
+            code = pytest.main([str(module), *fixed, *arguments], plugins=[_Recorder(result)])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        result.problems.setdefault("pytest", f"ended with {code!s}")
+    if report is not None:
+        result.write(report)
+    return result
+
+
+def find(plugin: str) -> list[Suite]:
+    """The suites shipped under that name; `UsageError` if there are none."""
+    known = [(distribution, point) for distribution in distributions() for point in _points(distribution)]
+    found = {
+        (point.value, distribution.name): Suite(
+            name=point.name, value=point.value, distribution=distribution.name, version=distribution.version
+        )
+        for distribution, point in known
+        if point.name == plugin
+    }
+    if not found:
+        names = sorted({point.name for _, point in known})
+        raise UsageError(
+            f"no installed plugin ships a conformance suite for {plugin!r}{did_you_mean(plugin, names)}",
+            next=f"suites are installed for: {', '.join(names)}" if names else f"a plugin names its own in {GROUP}",
+        )
+    for suite in found.values():
+        if not _VALUE.fullmatch(suite.value):
+            raise UsageError(f'{suite.distribution}: {suite.value!r} in {GROUP} is not of the form "module:Class"')
+    return list(found.values())
+
+
+def _points(distribution: Distribution) -> list[EntryPoint]:
+    return [point for point in distribution.entry_points if point.group == GROUP]
+
+
+def _collected(number: int, suite: Suite) -> str:
+    """Lines of a module that pytest collects the suite from."""
+    module, _, name = suite.value.partition(":")
+    return f"from {module} import {name} as Test{number}_{name}\n"
+
+
+class _Recorder:
+    """A pytest plugin that fills the report."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Once for each phase of each test."""
+        name = report.nodeid.partition("::")[2]
+        waived = str(getattr(report, "wasxfail", "")).removeprefix("reason: ").removeprefix("wherry waiver: ")
+        if report.failed:
+            self.report.tests[name] = "failed"
+            self.report.problems[name] = report.longreprtext.strip().rpartition("\n")[2][:300]
+        elif waived and report.skipped:
+            self.report.tests[name] = "waived"
+            self.report.waivers[name] = waived
+        elif report.skipped or report.when == "call":
+            self.report.tests.setdefault(name, "skipped" if report.skipped else "passed")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A suite that cannot be imported."""
+        if report.failed:
+            self.report.problems[report.nodeid or "collection"] = report.longreprtext.strip().rpartition("\n")[2][:300]
