@@ -17,7 +17,7 @@ def plan(shop: Shop, *options: str) -> dict[str, dict[str, Any]]:
 def test_before_the_first_run(shop: Shop) -> None:
     assert shop.ok("plan", *shop.ends).splitlines() == [
         "Source memory → Destination memory, schema memory   pipeline Source-memory",
-        "stream      mode         table                        reads     rows",
+        "stream      mode         table               will be  reads     rows",
         "orders      merge on id  memory.orders       created  all rows    ~3",
         "misc.notes  replace      memory__misc.notes  created  all rows   ~30",
         "! orders: deletes are not seen",

@@ -79,6 +79,7 @@ def test_reset_asks_first(shop: Shop) -> None:
     assert "forget the bookmarks of orders" in err
     assert "add --yes" in err
     assert len(shown(shop)) == 2
+    assert len(json.loads(shop.ok("runs", shop.destination, "--json"))) == 1  # nothing was opened to write
 
 
 def test_set_keeps_the_choice(shop: Shop) -> None:

@@ -59,3 +59,18 @@ def test_fitted_widths_stay_within_the_line(widths: list[int], total: int) -> No
     assert all(got <= asked for got, asked in zip(fitted, widths, strict=False))
     if sum(widths) + 2 * (len(widths) - 1) <= total:
         assert fitted == widths
+
+
+def test_a_listing_that_does_not_fit_is_stacked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    show(("schema", "bookmark", "none"), [("main", '{"value":"2024-01-01T00:00:00"}', ""), ("a_long_name", "1", "")])
+    assert capsys.readouterr().out.splitlines() == [
+        "schema    main",
+        'bookmark  {"value":"2024-01-01',
+        '          T00:00:00"}',
+        "",
+        "schema    a_long_name",
+        "bookmark  1",
+    ]

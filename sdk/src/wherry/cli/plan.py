@@ -14,7 +14,7 @@ from wherry.cli.app import App
 from wherry.cli.connect import End, new_destination
 from wherry.cli.ends import discovered, holding, reading
 from wherry.cli.options import Asked, run_options, workspace
-from wherry.cli.table import Printer, clean
+from wherry.cli.table import clean, show
 from wherry.errors import WherryError
 
 if TYPE_CHECKING:
@@ -71,10 +71,9 @@ def make_plan(source: End, destination: End, asked: Asked) -> tuple[Names, list[
 
 
 def _print(app: App, found: list[Outlook]) -> None:
-    heads = ("stream", "mode", "table", "", "reads", "rows")
+    heads = ("stream", "mode", "table", "will be", "reads", "rows")
     rows = [tuple(map(app.redactor.redact, _row(outlook))) for outlook in found]
-    printer = Printer(heads, right=(5,), folded=True)
-    printer.page(rows)
+    show(heads, rows, right=(5,))
     remarks: dict[tuple[str, str], list[str]] = {}
     for outlook in found:
         for remark in _remarks(outlook):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,6 @@ from wherry.cli.table import show as show_table
 from wherry.errors import UsageError
 
 if TYPE_CHECKING:
-    from wherry.cli.connect import End
     from wherry.contracts.destination import Session
     from wherry.contracts.values import Progress
 
@@ -89,17 +87,21 @@ def reset(
     if bool(streams) == everything:
         raise UsageError("name the streams to reset, or all of them", next="wherry state reset DEST STREAM…  or  --all")
     end = workspace(app).destination(destination, dest_sets)
-    with _place(end, schema, pipeline) as (session, place):
+    place = one_place(end, schema, pipeline)
+
+    def chosen(session: Session) -> list[dict[str, Any]]:
         records = _records(session.progress)
-        chosen = records if everything else _chosen(records, streams)
-        if not chosen:
-            click.echo(f"pipeline {place[1]} has no bookmarks")
-            return
-        names = ", ".join(name for record in chosen for name in record["streams"])
-        _ask(f"forget the bookmarks of {names} in pipeline {place[1]}, schema {place[0]}?", yes)
-        with errors_of(end):
-            for record in chosen:
-                session.set(record["key"], None)
+        return records if everything else _chosen(records, streams)
+
+    with holding(end, place[1], place[0]) as session:
+        names = ", ".join(name for record in chosen(session) for name in record["streams"])
+    if not names:
+        click.echo(f"pipeline {place[1]} has no bookmarks")
+        return
+    _ask(f"forget the bookmarks of {names} in pipeline {place[1]}, schema {place[0]}?", yes)
+    with holding(end, place[1], place[0], read_only=False) as session, errors_of(end):
+        for record in chosen(session):
+            session.set(record["key"], None)
     click.echo(f"✔ bookmarks of {names} forgotten: the next run reads them from the start")
 
 
@@ -120,18 +122,15 @@ def set_(
     """Give STREAM another bookmark: the form that `state show --json` prints under "bookmark"."""
     value = _json(bookmark)
     end = workspace(app).destination(destination, dest_sets)
-    with _place(end, schema, pipeline) as (session, place):
-        (record,) = _chosen(_records(session.progress), [stream], exactly=True)
-        known = session.progress[record["key"]].bookmark
-        if known is None:
-            raise UsageError(
-                f"stream {stream} has no bookmark that could be set: its first run is not over",
-                next="run the sync to its end, or wherry state reset",
-            )
-        _ask(f"set the bookmark of {stream} in pipeline {place[1]}, schema {place[0]}?", yes)
+    place = one_place(end, schema, pipeline)
+    with holding(end, place[1], place[0]) as session:
+        _lasting(session, stream)
+    _ask(f"set the bookmark of {stream} in pipeline {place[1]}, schema {place[0]}?", yes)
+    with holding(end, place[1], place[0], read_only=False) as session:
+        key, known = _lasting(session, stream)
         kept = {name: part for name, part in known.items() if name != "boundary"}  # it belongs to the old bookmark
         with errors_of(end):
-            session.set(record["key"], kept | {"source": value})
+            session.set(key, kept | {"source": value})
     click.echo(f"✔ bookmark of {stream} set")
 
 
@@ -159,12 +158,16 @@ def adopt(
     click.echo(f"✔ table {namespace or schema}.{name} belongs to pipeline {pipeline}")
 
 
-@contextmanager
-def _place(end: End, schema: str | None, pipeline: str | None) -> Iterator[tuple[Session, Place]]:
-    """A writing session on the one pipeline that is meant."""
-    place = one_place(end, schema, pipeline)
-    with holding(end, place[1], place[0], read_only=False) as session:
-        yield session, place
+def _lasting(session: Session, stream: str) -> tuple[str, dict[str, Any]]:
+    """(plan key, envelope) of one stream's lasting bookmark."""
+    (record,) = _chosen(_records(session.progress), [stream], exactly=True)
+    known = session.progress[record["key"]].bookmark
+    if known is None:
+        raise UsageError(
+            f"stream {stream} has no bookmark that could be set: its first run is not over",
+            next="run the sync to its end, or wherry state reset",
+        )
+    return record["key"], known
 
 
 def _records(stored: Mapping[str, Progress]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from textwrap import wrap
 
@@ -14,18 +14,47 @@ from wherry.cli.style import Line, look, write
 _GAP = "  "
 _LEAST = 8
 """Cells that a column keeps before columns are left out."""
+_WORD = 24
+"""Cells of a word that a listing does not break."""
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> None:
-    """Print rows under column heads on standard output, long cells on several lines.
+    """Print rows under column heads on standard output; where that does not fit, one row below the other.
 
     Columns that are empty in every row are left out.  right: positions of columns that are aligned to the right.
     """
     kept = [i for i in range(len(columns)) if i == 0 or any(row[i] for row in rows)]
-    numbers = {kept.index(i) for i in right if i in kept}
-    printer = Printer([columns[i] for i in kept], numbers, folded=True)
-    printer.page([[row[i] for i in kept] for row in rows])
+    heads = [columns[i] for i in kept]
+    body = [[clean(row[i]) for i in kept] for row in rows]
+    seen = look(sys.stdout)
+    if seen.width is not None and rows and sum(_floors(heads, body)) + len(_GAP) * (len(heads) - 1) > seen.width:
+        write(sys.stdout, _stacked(heads, body, seen.width), seen.color)
+        return
+    printer = Printer(heads, {kept.index(i) for i in right if i in kept}, folded=True)
+    printer.page(body)
+
+
+def _floors(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Cells that each column needs so that no word of ordinary length is broken."""
+    columns = zip(heads, *rows, strict=True)
+    return [max(min(_WORD, max(map(cells, cell.split()), default=0)) for cell in column) for column in columns]
+
+
+def _stacked(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[Line]:
+    """Each row as lines of name and value, a blank line between two."""
+    first = max(map(cells, heads))
+    for number, row in enumerate(rows):
+        if number:
+            yield []
+        for head, cell in zip(heads, row, strict=True):
+            for place, line in enumerate(_wrapped(cell, max(_LEAST, width - first - len(_GAP)))) if cell else ():
+                yield [(pad(head if place == 0 else "", first), "bold"), (_GAP + line, "")]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """In pieces of at most `width` cells; characters that take two of them are counted as if all did."""
+    return wrap(text, width if cells(text) == len(text) else max(1, width // 2), break_on_hyphens=False)
 
 
 class Printer:
@@ -47,7 +76,10 @@ class Printer:
         body = [[clean(cell) for cell in row] for row in rows]
         for row in body:
             self._widths = [max(width, cells(cell)) for width, cell in zip(self._widths, row, strict=True)]
-        widths = self._widths if self._look.width is None else fit(self._widths, self._look.width)
+        widths = self._widths
+        if self._look.width is not None:
+            floors = _floors(self._heads, body) if self._folded else None
+            widths = fit(widths, self._look.width, floors)
         self.hidden = len(self._heads) - len(widths)
         printed: list[Line] = [] if self._begun else [[(self._line(self._heads, widths), "bold")]]
         self._begun = True
@@ -60,7 +92,7 @@ class Printer:
     def _lines(row: Sequence[str], widths: Sequence[int]) -> Iterable[Sequence[str]]:
         if all(cells(cell) <= width for cell, width in zip(row, widths, strict=False)):
             return [row]
-        wrapped = [wrap(cell, width) for cell, width in zip(row, widths, strict=False)]
+        wrapped = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=False)]
         return zip_longest(*wrapped, fillvalue="")
 
     def _line(self, row: Sequence[str], widths: Sequence[int]) -> str:
@@ -71,16 +103,23 @@ class Printer:
         return _GAP.join(shown).rstrip()
 
 
-def fit(widths: Sequence[int], total: int) -> list[int]:
-    """Widths that together with the gaps take at most `total`: the widest give first, then the last columns go."""
+def fit(widths: Sequence[int], total: int, floors: Sequence[int] | None = None) -> list[int]:
+    """Widths that together with the gaps take at most `total`: the widest give first, then the last columns go.
+
+    floors: what each column needs at least.
+    """
+    least = [min(width, _LEAST) for width in widths] if floors is None else floors
     kept = len(widths)
-    while kept > 1 and sum(min(w, _LEAST) for w in widths[:kept]) + len(_GAP) * (kept - 1) > total:
+    while kept > 1 and sum(least[:kept]) + len(_GAP) * (kept - 1) > total:
         kept -= 1
-    room = max(1, total - len(_GAP) * (kept - 1))
-    fitted, left = [0] * kept, kept
-    for place in sorted(range(kept), key=lambda place: widths[place]):  # narrow columns leave room to wide ones
-        fitted[place] = min(widths[place], max(1, room // left))
-        room, left = room - fitted[place], left - 1
+    if kept == 1:
+        return [min(widths[0], total)]
+    fitted, left = list(least[:kept]), kept
+    room = total - len(_GAP) * (kept - 1) - sum(fitted)
+    for place in sorted(range(kept), key=lambda place: widths[place] - least[place]):  # the narrow leave room
+        more = min(widths[place] - least[place], room // left)
+        fitted[place] += more
+        room, left = room - more, left - 1
     return fitted
 
 
