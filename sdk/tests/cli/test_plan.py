@@ -51,6 +51,7 @@ def test_after_a_run_it_goes_on_from_the_bookmark(shop: Shop) -> None:
     kept = json.loads(shop.ok("state", "show", shop.destination, "orders", "--json"))[0]["streams"][0]["bookmark"]
     assert (orders["fate"], orders["bookmark"], orders["without"]) == ("kept", kept, None)
     assert orders["destroys"] == []
+    assert "of ~3" in shop.ok("plan", *shop.ends)
     assert notes["fate"] == "rebuilt"
     assert notes["destroys"] == ["the rows of memory__misc.notes, when the new ones are complete"]
 
@@ -85,7 +86,7 @@ def test_a_dropped_table_is_said(shop: Shop) -> None:
 
 def test_a_table_of_somebody_else_is_said(shop: Shop) -> None:
     shop.module.STORE.create("memory", "orders", pa.table({"id": [1]}))
-    assert any("not this pipeline's" in note for note in plan(shop)["orders"]["notes"])
+    assert any("was not written by this pipeline" in note for note in plan(shop)["orders"]["notes"])
 
 
 def test_a_sample_touches_no_bookmark(shop: Shop) -> None:

@@ -85,6 +85,8 @@ def _print(app: App, found: list[Outlook]) -> None:
 
 def _row(outlook: Outlook) -> tuple[str, ...]:
     rows = "" if outlook.row_estimate is None else f"~{outlook.row_estimate:,}"
+    if rows and outlook.bookmark is not None:
+        rows = f"of {rows}"  # how many of them are new, nobody knows before they are read
     mode = outlook.mode + (f" on {', '.join(outlook.key)}" if outlook.mode in ("merge", "history") else "")
     return outlook.stream, mode, f"{outlook.schema}.{outlook.table}", outlook.fate, outlook.reads, rows
 

@@ -172,7 +172,7 @@ def _destroys(choice: Choice, table: _Table, planned: _Planned | None) -> Iterab
 
 def _notes(selection: Selection, planned: _Planned | None, table: _Table) -> Iterable[str]:
     if table.exists and not table.ours and selection.limit is None:
-        yield f"{table.schema}.{table.name} is not this pipeline's: the run will refuse it, unless it is adopted"
+        yield f"{table.schema}.{table.name} was not written by this pipeline: the run refuses it unless it was adopted"
     if selection.mode in ("merge", "append") and not selection.stream.changes and selection.limit is None:
         yield "deletes are not seen" if selection.mode == "merge" else "updates and deletes are not seen"
     known = planned.selection.stream.notes if planned else ()
