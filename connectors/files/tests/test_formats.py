@@ -123,8 +123,30 @@ def test_two_columns_of_one_name(tmp_path: Path, files: Any) -> None:
         files(tmp_path / "t.parquet").read()
 
 
-def test_limit_stops_early(write: Any, files: Any) -> None:
-    for format in ("csv", "json", "jsonl"):
-        read = files(write(f"t.{format}", as_text(format)), bytes=1 << 18).read(limit=7)
-        assert read.rows == ROWS[:7]
-        assert read.bookmarks == []
+@pytest.mark.parametrize("limit", [1, 7, 2500, 4999, 5000, 9999])
+@pytest.mark.parametrize("suffix", ["csv", "json", "jsonl", "csv.gz", "parquet", "arrow"])
+def test_limit(limit: int, suffix: str, tmp_path: Path, files: Any) -> None:
+    path = tmp_path / f"t.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(TABLE, path)
+    elif suffix == "arrow":
+        arrow(path, stream=True)
+    else:
+        content = as_text(suffix.partition(".")[0]).encode()
+        path.write_bytes(gzip.compress(content) if suffix.endswith("gz") else content)
+    read = files(path, bytes=1 << 18).read(limit=limit)
+    assert read.rows == ROWS[:limit]
+    assert read.bookmarks == []
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "jsonl"])
+def test_a_limit_spares_the_rest_of_the_file(suffix: str, write: Any, files: Any) -> None:
+    """What comes much later, malformed rows included, is not looked at; a number on the way is exact."""
+    lines = [f'{{"id": {i}, "n": {10**20 + i if i == 2 else 0.5}}}' for i in range(50_000)]
+    content = {
+        "csv": "id,n\n" + "".join(f"{i},{10**20 + i if i == 2 else 0.5}\n" for i in range(50_000)) + "1,2,3\n",
+        "jsonl": "\n".join([*lines, "{"]),
+        "json": "[" + ",\n".join(lines) + ", 5]",
+    }[suffix]
+    read = files(write(f"t.{suffix}", content), bytes=1 << 18).read(limit=3)
+    assert [(row["id"], str(row["n"])) for row in read.rows] == [(0, "0.5"), (1, "0.5"), (2, f"{10**20 + 2}.0")]

@@ -33,8 +33,11 @@ class Reader(ABC):
         """Look at the head of a file in place of `survey`; returns an estimate of its rows, None if unknown."""
 
     @abstractmethod
-    def survey(self, file: LocalFile) -> Iterator[None]:
-        """Look at all of a file, yielding between pieces of work. Raises `DataError` for what cannot be read."""
+    def survey(self, file: LocalFile, limit: int | None = None) -> Iterator[None]:
+        """Look at all of a file, yielding between pieces of work. Raises `DataError` for what cannot be read.
+
+        limit: at most so many rows will be asked for, so that no later batch need be looked at.
+        """
 
     @abstractmethod
     def schema(self) -> pa.Schema:

@@ -30,11 +30,12 @@ class _ColumnarReader(Reader):
             raise DataError(f"file {file.rel} has two columns named {twice[0]!r}", next="rename one of them")
         self._schemas.append(schema)
 
-    def survey(self, file: LocalFile) -> Iterator[None]:
+    def survey(self, file: LocalFile, limit: int | None = None) -> Iterator[None]:
         """The schema, and the hash of the bytes."""
         self.sample(file)
         yield
-        file.digest()
+        if limit is None:
+            file.digest()
 
     def schema(self) -> pa.Schema:
         """Every column of the files seen, each with the type it was seen with first."""

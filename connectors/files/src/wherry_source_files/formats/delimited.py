@@ -52,26 +52,31 @@ class DelimitedReader(Reader):
             return rows
         return None if file.compression or not rows else rows * file.version.size // (limit // 8)
 
-    def survey(self, file: LocalFile) -> Iterator[None]:
+    def survey(self, file: LocalFile, limit: int | None = None) -> Iterator[None]:
         """The whole file; again with larger blocks for a long row, or without threads to find a malformed one."""
         while True:
-            kept: list[pa.RecordBatch] | None = []
-            size = 0
             try:
-                with open_text(file, self.config.encoding) as text:
-                    for batch in self._parse(file, text, strict=True):
-                        self._look(batch)
-                        size += batch.nbytes
-                        if kept is not None:
-                            kept = [*kept, batch] if size <= self._room else None
-                        yield
-                    text.finish(file)
-                break
+                yield from self._survey(file, limit)
+                return
             except RowTooLongError:
                 self._grow(file)
             except UncountedRowError:
                 self._threads = False
-        if kept is not None:
+
+    def _survey(self, file: LocalFile, limit: int | None) -> Iterator[None]:
+        kept: list[pa.RecordBatch] = []
+        size = rows = 0
+        with open_text(file, self.config.encoding) as text:
+            for batch in self._parse(file, text, strict=True):
+                self._look(batch)
+                rows += batch.num_rows
+                if limit is not None and rows >= limit:
+                    return
+                size += batch.nbytes
+                kept = [*kept, batch] if size <= self._room else []
+                yield
+            text.finish(file)
+        if size <= self._room:
             self._room -= size
             self._kept[file.path] = kept
 

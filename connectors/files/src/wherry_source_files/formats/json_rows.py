@@ -54,14 +54,14 @@ class JsonReader(Reader):
             return rows
         return None if file.compression or not rows else rows * file.version.size // max(1, size)
 
-    def survey(self, file: LocalFile) -> Iterator[None]:
+    def survey(self, file: LocalFile, limit: int | None = None) -> Iterator[None]:
         """The whole file in bulk; all files again, exactly, once a number fits neither int64 nor double."""
         self._surveyed.append(file)
-        yield from self._look(file)
+        yield from self._look(file, limit)
         if self._shape.inexact and not self._exact:
             self._exact, self._shape = True, Shape({"object"})
             for earlier in self._surveyed:
-                yield from self._look(earlier)
+                yield from self._look(earlier, limit)
 
     def schema(self) -> pa.Schema:
         """Keys of the top objects in the order they were first seen."""
@@ -75,10 +75,14 @@ class JsonReader(Reader):
             for block in self._blocks(file, text):
                 yield block.batch(self._shape, names, bulk)
 
-    def _look(self, file: LocalFile) -> Iterator[None]:
+    def _look(self, file: LocalFile, limit: int | None) -> Iterator[None]:
+        rows = 0
         with open_text(file, self.config.encoding) as text:
             for block in self._blocks(file, text):
                 self._shape.merge(block.exact_shape() if self._exact else block.shape())
+                rows += block.least_rows
+                if limit is not None and rows >= limit:
+                    return
                 yield
             text.finish(file)
 
@@ -110,6 +114,11 @@ class _Block:
         if self._rows is None:
             self._rows = self.data.split(b"\n")
         return self._rows
+
+    @property
+    def least_rows(self) -> int:
+        """How many rows there are, or fewer: counted without taking them apart."""
+        return self.data.count(b"\n{") if self._rows is None else sum(bool(row.strip()) for row in self._rows)
 
     def drop_last(self) -> _Block:
         """Without the last row, which the end of a sample cut off."""
