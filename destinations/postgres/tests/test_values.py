@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import psycopg
@@ -56,8 +57,9 @@ def round_trip(url: str, batch: pa.RecordBatch) -> pa.Table:
         cursor.execute("set timezone to utc")
         cursor.execute(f"create table t ({columns}, n bigint generated always as identity)".encode())
         with cursor.copy(f"copy t ({', '.join(names)}) from stdin (format csv)".encode()) as copy:
-            for piece in encode.chunks(encode.csv(batch)):
-                copy.write(piece)
+            for text, _ in encode.csv(batch):
+                for piece in encode.chunks(text):
+                    copy.write(piece)
         with cursor.copy(f"copy (select {items} from t order by n) to stdout (format csv)".encode()) as copy:
             return pa.Table.from_batches(decode.batches(iter(copy), batch.schema), batch.schema)
 
@@ -98,7 +100,7 @@ def test_the_server_reads_times_as_we_mean_them(postgres_database: str) -> None:
 def test_nul_in_text_names_column_and_row(kind: pa.DataType) -> None:
     batch = pa.record_batch({"ok": pa.array(["a", "b", None]), "bad": pa.array(["", None, "secret\0value"], kind)})
     with pytest.raises(DataError) as caught:
-        encode.csv(batch)
+        list(encode.csv(batch))
     assert (caught.value.column, caught.value.row) == ("bad", 2)
     assert "secret" not in caught.value.message
 
@@ -111,8 +113,20 @@ def test_nul_in_text_names_column_and_row(kind: pa.DataType) -> None:
 def test_dates_beyond_the_server_name_column_and_row(kind: pa.DataType, value: int) -> None:
     batch = pa.record_batch({"day": pa.array([0, None, value], kind)})
     with pytest.raises(DataError) as caught:
-        encode.csv(batch)
+        list(encode.csv(batch))
     assert (caught.value.column, caught.value.row) == ("day", 2)
+
+
+def test_a_batch_of_any_size_goes_in_pieces_of_a_few_megabytes() -> None:
+    texts = ["x" * 10_000] * 3_000 + ["bad\0"]
+    batch = pa.record_batch({"n": range(3_001), "bad": texts})
+    pieces = encode.csv(batch)
+    sizes = [(len(text) < 3 * encode.SLICE, text.count(b"\n") == count) for text, count in islice(pieces, 6)]
+    with pytest.raises(DataError) as caught:
+        list(pieces)
+    assert sizes == [(True, True)] * 6
+    assert (caught.value.column, caught.value.row) == ("bad", 3_000)
+    assert "row 3000" in caught.value.message
 
 
 @pytest.mark.parametrize("kind", [pa.dictionary(pa.int8(), pa.utf8()), pa.string_view(), pa.large_utf8()])
@@ -122,7 +136,7 @@ def test_other_layouts_of_text(postgres_database: str, kind: pa.DataType) -> Non
     with psycopg.connect(postgres_database) as connection, connection.cursor() as cursor:
         cursor.execute("create table t (v text)")
         with cursor.copy("copy t from stdin (format csv)") as copy:
-            copy.write(encode.csv(batch))
+            copy.write(b"".join(text for text, _ in encode.csv(batch)))
         with cursor.copy("copy t to stdout (format csv)") as copy:
             assert [b.to_pydict() for b in decode.batches(iter(copy), target)] == [{"v": ["a", "", None, "b"]}]
 

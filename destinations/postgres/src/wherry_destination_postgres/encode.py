@@ -10,6 +10,8 @@ import pyarrow.compute as _compute
 from wherry import DataError
 
 pc: Any = _compute
+SLICE = 4 << 20
+"""Bytes of Arrow data printed at a time."""
 CHUNK = 1 << 17
 """Bytes handed to the driver at a time."""
 
@@ -20,12 +22,29 @@ _DATES = (-2_440_588, 2_145_031_948)  # 4714-11-24 BC, 5874897-12-31
 _TIMES = (-210_866_803_200_000_000, 2**63 - 1)  # 4714-11-24 BC; the end of 294276 is beyond Arrow
 
 
-def csv(batch: pa.RecordBatch) -> bytes:
-    """The rows as CSV without a header. `DataError` names column and row of a value that the engine cannot hold."""
+def csv(batch: pa.RecordBatch) -> Iterator[tuple[bytes, int]]:
+    """The rows as CSV without a header, a few megabytes at a time: (text, number of rows).
+
+    `DataError` names column and row of a value that the engine cannot hold.
+    """
+    step = max(1, batch.num_rows * SLICE // max(1, batch.nbytes))
+    for start in range(0, batch.num_rows, step):
+        try:
+            part = batch.slice(start, step)
+            yield _lines(part), part.num_rows
+        except _UnfitError as error:
+            column, row, reason, next = error.args
+            message = f"column {column}, row {start + row}: {reason}, which the server cannot hold"
+            raise DataError(message, column=column, row=start + row, next=next) from None
+
+
+class _UnfitError(Exception):
+    """Column, row in the slice, what is wrong, what to do."""
+
+
+def _lines(batch: pa.RecordBatch) -> bytes:
     from pyarrow.csv import WriteOptions, write_csv
 
-    if batch.num_rows == 0:
-        return b""
     names = batch.schema.names
     columns = [_printable(name, column) for name, column in zip(names, batch.columns, strict=True)]
     printable = pa.RecordBatch.from_arrays(columns, names)
@@ -123,12 +142,8 @@ def _within(values: Any, low: int, high: int) -> bool:
 def _check_range(name: str, values: Any, bounds: tuple[int, int]) -> None:
     row = pc.index(pc.or_(pc.less(values, bounds[0]), pc.greater(values, bounds[1])), True).as_py()
     if row >= 0:
-        raise DataError(
-            f"column {name}, row {row}: a time before 4714 BC or after the year 5874897, which the server cannot hold",
-            column=name,
-            row=row,
-            next=f"keep the column as text: --type {name}=text",
-        )
+        reason = "a time before 4714 BC or after the year 5874897"
+        raise _UnfitError(name, row, reason, f"keep the column as text: --type {name}=text")
 
 
 def _refuse_nul(batch: pa.RecordBatch) -> None:
@@ -136,9 +151,5 @@ def _refuse_nul(batch: pa.RecordBatch) -> None:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             row = pc.index(pc.fill_null(pc.match_substring(column, "\0"), False), True).as_py()
             if row >= 0:
-                raise DataError(
-                    f"column {name}, row {row}: text with a NUL character, which the server cannot hold",
-                    column=name,
-                    row=row,
-                    next="replace the character in the source, or keep the column as bytes",
-                )
+                advice = "replace the character in the source, or keep the column as bytes"
+                raise _UnfitError(name, row, "text with a NUL character", advice)

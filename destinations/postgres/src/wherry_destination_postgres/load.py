@@ -39,12 +39,13 @@ class CopyWriter(Writer):
         self._rows = self._known = self._analyzed = 0
 
     def write(self, rows: pa.RecordBatch) -> None:
-        lines = encode.csv(rows)
-        copy = self._copy or self._open()
-        self._plain = self._plain and lines.count(b"\n") == rows.num_rows
-        with self._translating():
-            for piece in encode.chunks(lines):
-                copy.write(piece)
+        copy = self._copy
+        for lines, count in encode.csv(rows):
+            copy = copy or self._open()
+            self._plain = self._plain and lines.count(b"\n") == count
+            with self._translating():
+                for piece in encode.chunks(lines):
+                    copy.write(piece)
 
     def finish(self) -> int:
         self.settle()

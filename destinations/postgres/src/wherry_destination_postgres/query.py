@@ -25,9 +25,11 @@ def answer(connection: PostgresConnection, statement: Part) -> pa.RecordBatchRea
     if not _READS.match(query.text):
         return _small(connection, query)
     schema, columns = _describe(connection, query)
+    if not columns:
+        return _small(connection, query)
     items = [decode.item(Identifier("q", name), field) for name, field in zip(columns, schema, strict=True)]
     copy = SQL("copy (select {items} from ({query}\n) as q ({columns})) to stdout (format csv)").format(
-        items=items or [SQL("")], query=query, columns=[Identifier(name) for name in columns]
+        items=items, query=query, columns=[Identifier(name) for name in columns]
     )
     try:
         pieces = _pieces(connection, copy)
@@ -60,7 +62,7 @@ def _describe(connection: PostgresConnection, query: Verbatim) -> tuple[pa.Schem
             if result.status not in (psycopg.pq.ExecStatus.COMMAND_OK, psycopg.pq.ExecStatus.TUPLES_OK):
                 raise psycopg.errors.error_from_result(result, "utf-8")
     found = [((result.fname(i) or b"").decode(), result.ftype(i), result.fmod(i)) for i in range(result.nfields)]
-    if not found:
+    if not found:  # a SELECT of nothing is one
         return pa.schema([]), []
     values = [SQL("format_type({oid}, {mod})").format(oid=Literal(oid), mod=Literal(mod)) for _, oid, mod in found]
     kinds = connection.rows(SQL("select {values}").format(values=values))[0]
