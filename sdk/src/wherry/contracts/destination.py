@@ -21,6 +21,9 @@ class Destination(ABC):
     Config: ClassVar[type[ConnectorConfig]] = ConnectorConfig
     capabilities: ClassVar[Capabilities] = Capabilities()
 
+    memory: int | None = None
+    """Bytes that an engine in this process may hold, set by the host before open; None: its own default."""
+
     def __init__(self, config: Any) -> None:
         self.config = config
 

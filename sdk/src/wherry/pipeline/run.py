@@ -93,6 +93,7 @@ def sync(
     began = time.monotonic()
     planner = new_source()
     planner.run = Run(stop=stop)
+    destination.memory = settings.memory - settings.memory // 4  # the other quarter is the lanes' byte budget
     session: Session | None = None
     word = "failed"
     try:
