@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pytest
 
 GROUP = "wherry.suites"
+INI = "[pytest]\nfilterwarnings =\n  ignore:Module already imported\n"
+"""wherry itself is: it runs pytest here."""
 _VALUE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -78,7 +80,7 @@ def run(plugin: str, report: Path | None = None, arguments: Sequence[str] = ()) 
     with tempfile.TemporaryDirectory(prefix="wherry-test-") as folder:
         module = Path(folder, "test_conformance.py")
         module.write_text("".join(_collected(number, suite) for number, suite in enumerate(suites)), encoding="utf-8")
-        Path(folder, "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+        Path(folder, "pytest.ini").write_text(INI, encoding="utf-8")
         fixed = [
             "-p",
             "no:cacheprovider",
