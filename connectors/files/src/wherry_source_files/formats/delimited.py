@@ -13,12 +13,12 @@ from wherry import DataError
 
 from wherry_source_files.client import LocalFile
 from wherry_source_files.formats import SAMPLE_BYTES, Reader
+from wherry_source_files.formats.guard import Guard, RowTooLongError, UncountedRowError, WithSentinel
 from wherry_source_files.formats.literals import TEXT_FACTS, Facts, convert, observe
 from wherry_source_files.formats.text import TextFile, Utf8Reader, open_text
 
 HEAD = 4 << 20
 LARGEST_ROW = 1 << 30
-SENTINEL = "\x1e-end-\x1e"
 
 
 class DelimitedReader(Reader):
@@ -125,8 +125,8 @@ class DelimitedReader(Reader):
         if not names:
             return
         self._facts |= {name: Facts() for name in names if name not in self._facts}
-        guard = _Guard(file, len(names), self.config.header, strict)
-        source = _WithSentinel(head, text.reader, guard.sentinel(delimiter) if strict else b"")
+        guard = Guard(file, len(names), self.config.header, strict)
+        source = WithSentinel(head, text.reader, guard.sentinel(delimiter) if strict else b"")
         skip = self.config.header
         try:
             threads = self._threads and file.version.size > self._block
@@ -147,9 +147,9 @@ class DelimitedReader(Reader):
             head = _read_head(text.reader).lstrip(b"\r\n")
             delimiter = self._delimiter(file, head)
             names = self._names(file, head, delimiter)
-            guard = _Guard(file, len(names), self.config.header, strict=False)
+            guard = Guard(file, len(names), self.config.header, strict=False)
             row = 1 - int(self.config.header)
-            for batch in self._open(_WithSentinel(head, text.reader, b""), names, delimiter, guard, pa.binary()):
+            for batch in self._open(WithSentinel(head, text.reader, b""), names, delimiter, guard, pa.binary()):
                 for name, column in zip(names, batch.columns, strict=True):
                     if (at := _bad_text(column)) is not None:
                         return _not_utf8(file, f"row {row + at}, column {name}", name, row + at - 1)
@@ -157,7 +157,7 @@ class DelimitedReader(Reader):
         return _not_utf8(file, "some value")
 
     def _open(
-        self, source: Any, names: list[str], delimiter: str, guard: _Guard, type: pa.DataType, threads: bool = False
+        self, source: Any, names: list[str], delimiter: str, guard: Guard, type: pa.DataType, threads: bool = False
     ) -> Any:
         quote = self.config.quote
         return pc.open_csv(
@@ -207,7 +207,7 @@ class DelimitedReader(Reader):
             )
         return distinct(first if self.config.header else ["" for _ in first], "column_")
 
-    def _explain(self, file: LocalFile, error: pa.ArrowInvalid, guard: _Guard) -> Exception:
+    def _explain(self, file: LocalFile, error: pa.ArrowInvalid, guard: Guard) -> Exception:
         text = str(error)
         if guard.uncounted:
             return UncountedRowError()
@@ -218,91 +218,6 @@ class DelimitedReader(Reader):
         if "UTF8" in text:
             return self._find_bad_text(file)
         return DataError(f"file {file.rel} cannot be parsed as CSV after row {guard.rows}")
-
-
-class RowTooLongError(ValueError):
-    """A row is longer than the block: try again with a larger one."""
-
-
-class UncountedRowError(ValueError):
-    """A malformed row was found by threads, which do not count rows: try again without."""
-
-
-class _WithSentinel:
-    """A readable: the head, the rest, a line end if the last is missing, and a row that ends the table."""
-
-    def __init__(self, head: bytes, rest: Utf8Reader, sentinel: bytes) -> None:
-        self._head = head
-        self._rest = rest
-        self._sentinel = sentinel
-        self._last = b""
-        self.closed = False
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; fewer only at the end, so that the parser gets blocks of the size it asked for."""
-        parts = [self._head[:size]]
-        self._head = self._head[size:]
-        left = size - len(parts[0])
-        while left > 0 and (data := self._rest.read(left)):
-            parts.append(data)
-            left -= len(data)
-        data = b"".join(parts)
-        self._last = data[-1:] or self._last
-        if left > 0 and self._sentinel:
-            data += self._sentinel if self._last in (b"\n", b"\r") else b"\n" + self._sentinel
-            self._sentinel = b""
-        return data
-
-    def close(self) -> None:
-        """Nothing to let go of; Arrow asks for it."""
-        self.closed = True
-
-
-class _Guard:
-    """Told of each row with a wrong number of fields; knows the sentinel that ends the table."""
-
-    def __init__(self, file: LocalFile, width: int, header: bool, strict: bool) -> None:
-        self._file = file
-        self._width = width
-        self._header = header
-        self._strict = strict
-        self._ended = False
-        self.rows = 0
-        self.uncounted = False
-        self.broken: DataError | None = None
-
-    def sentinel(self, delimiter: str) -> bytes:
-        """A row of one field too many, so that it never becomes data."""
-        return (SENTINEL + delimiter * self._width).encode()
-
-    def __call__(self, row: Any) -> str:
-        """ "skip" the sentinel (and all in a sample, whose last row may be cut off); "error" for any other row."""
-        if not self._strict:
-            return "skip"
-        if row.actual_columns == self._width + 1 and row.text.startswith(SENTINEL):
-            self._ended = True
-            return "skip"
-        if row.number is None:
-            self.uncounted = True
-            return "error"
-        number = row.number - int(self._header)
-        self.broken = DataError(
-            f"file {self._file.rel}, row {number}: {row.actual_columns} fields where the "
-            f"{'header' if self._header else 'first row'} has {self._width}",
-            row=number - 1,
-            next="correct the row, or give --set delimiter=… or --set quote=… if the fields are cut wrongly",
-        )
-        return "error"
-
-    def check(self) -> None:
-        """Raises `DataError` when the table did not end outside of quotes."""
-        if self._strict and not self._ended:
-            row = max(0, self.rows - int(self._header))
-            raise DataError(
-                f"file {self._file.rel}, row {row}: a quote is opened and never closed",
-                row=row - 1,
-                next="close it, or give --set quote=none if quotes are part of the values",
-            )
 
 
 def distinct(names: list[str], prefix: str) -> list[str]:
