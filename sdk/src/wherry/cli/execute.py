@@ -73,7 +73,7 @@ def execute(app: App, job: Job) -> int:
 
 def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop) -> Outcome:
     from wherry.pipeline.run import sync
-    from wherry.pipeline.sides import is_destinations
+    from wherry.pipeline.sides import is_destinations, is_sources
 
     labels = {"source": job.source.label(), "destination": job.destination.label()}
     try:
@@ -82,7 +82,9 @@ def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop) ->
             labels=labels,
         )  # fmt: skip
     except WherryError as error:
-        raise (job.destination if is_destinations(error) else job.source).explain(error) from error.__cause__
+        if is_destinations(error) or is_sources(error):
+            raise (job.destination if is_destinations(error) else job.source).explain(error) from error.__cause__
+        raise
     outcome.signal = stop.number
     for stream in outcome.failed:
         if stream.error is not None:

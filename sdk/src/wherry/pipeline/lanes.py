@@ -17,7 +17,6 @@ import backoff
 from wherry.contracts.source import Run, Source
 from wherry.contracts.values import Split
 from wherry.errors import (
-    DestinationError,
     LeaseError,
     ResourceError,
     SourceError,
@@ -27,7 +26,7 @@ from wherry.errors import (
     WherryError,
 )
 from wherry.pipeline.lane import Lane
-from wherry.pipeline.sides import at_destination, is_destinations
+from wherry.pipeline.sides import at_destination, given_up
 from wherry.pipeline.work import Context, Work
 
 log = logging.getLogger("wherry")
@@ -130,7 +129,7 @@ class Lanes:
         """Wait before trying again; False when the run was stopped meanwhile. Raises when the patience is over."""
         wait = max(error.retry_after or 0, backoff.full_jitter(next(waits)))
         if attempts >= self._patience.attempts or time.monotonic() + wait - began > self._patience.seconds:
-            raise _gave_up(error, attempts) from error
+            raise given_up(error, f" (tried {attempts} times)") from error
         self._context.events.message(level="warning", text=f"{error.message}; trying again in {wait:.1f} s")
         return not self._context.stop.wait(wait)
 
@@ -208,11 +207,6 @@ def _units(work: Work) -> list[tuple[Work, list[Split]]]:
     if work.plan.ordered or not work.waiting:
         return [(work, work.waiting)]
     return [(work, [split]) for split in work.waiting]
-
-
-def _gave_up(error: TransientError, attempts: int) -> WherryError:
-    kind = DestinationError if is_destinations(error) else SourceError
-    return kind(f"{error.message} (tried {attempts} times)", key=error.key, next=error.next or "run it again later")
 
 
 def _close(source: Source | None) -> None:

@@ -21,7 +21,7 @@ from wherry.pipeline.names import NameMap
 from wherry.pipeline.outcome import Outcome, StreamOutcome
 from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Choice, Wishes, choose, refuse_unheard
-from wherry.pipeline.sides import at_destination
+from wherry.pipeline.sides import at_destination, at_source, finally_failing
 from wherry.pipeline.work import SAMPLE, Context, Work, schema_of, table_of
 
 
@@ -97,8 +97,10 @@ def sync(
     session: Session | None = None
     word = "failed"
     try:
-        streams = settings.wishes.wanted(planner.discover(settings.wishes.only))
-        with at_destination():
+        with finally_failing(), at_source():
+            offered = list(planner.discover(settings.wishes.only))
+        streams = settings.wishes.wanted(offered)
+        with finally_failing(), at_destination():
             session = destination.open(names.pipeline, schema=names.schema, wait=settings.wait)
         prepared = prepare(streams, session.progress, names, settings)
         refuse_unheard([c.selection for c in prepared.choices], settings.wishes, planner.filters)
@@ -113,9 +115,18 @@ def sync(
         word = outcome.word
         return outcome
     finally:
-        if session is not None:
-            session.close("stopped" if stop.is_set() and word == "ok" else word)
         planner.close()
+        if session is not None:
+            _close(session, "stopped" if stop.is_set() and word == "ok" else word)
+
+
+def _close(session: Session, word: str) -> None:
+    """Give the lease back. When the run has failed already, that is what the user should hear of."""
+    try:
+        session.close(word)
+    except WherryError:
+        if word == "ok":
+            raise
 
 
 def prepare(streams: Sequence[Stream], stored: Mapping[str, Progress], names: Names, settings: Settings) -> Prepared:
@@ -260,7 +271,9 @@ def _work(planner: Source, context: Context, prepared: Prepared, settings: Setti
     planned: set[str] = set()
     while selections and not context.stop.is_set():
         bare = {key: envelopes.unwrap(p) for key, p in progress.items()}
-        works = [_make(plan, progress, context, settings) for plan in planner.plan(selections, bare)]
+        with finally_failing(), at_source():
+            plans = list(planner.plan(selections, bare))
+        works = [_make(plan, progress, context, settings) for plan in plans]
         planned |= {s.stream.path for w in works for s in w.streams}
         if works:
             count = settings.workers or min(4, context.destination.capabilities.loads)

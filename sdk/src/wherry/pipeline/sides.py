@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from wherry.errors import DestinationError, LeaseError, WherryError
+from wherry.errors import DestinationError, LeaseError, SourceError, TransientError, WherryError
 
 
 @contextmanager
@@ -26,6 +26,23 @@ def at_source() -> Iterator[None]:
     except WherryError as error:
         error.side = "source"  # type: ignore[attr-defined]
         raise
+
+
+@contextmanager
+def finally_failing() -> Iterator[None]:
+    """Where nothing is tried again, an error that might have passed is the failure of its side."""
+    try:
+        yield
+    except TransientError as error:
+        raise given_up(error) from error
+
+
+def given_up(error: TransientError, tried: str = "") -> WherryError:
+    """What a transient error is when it did not pass: the failure of its side."""
+    kind = DestinationError if is_destinations(error) else SourceError
+    final = kind(error.message + tried, key=error.key, next=error.next or "run it again later", where=error.where)
+    final.side = "destination" if kind is DestinationError else "source"  # type: ignore[attr-defined]
+    return final
 
 
 def is_sources(error: WherryError) -> bool:
