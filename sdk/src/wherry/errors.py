@@ -34,6 +34,8 @@ class WherryError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+    side: str | None = None
+    """"source" or "destination", when the pipeline knows which of them raised it."""
 
     def __init__(self, message: str, *, key: str | None = None, next: str | None = None, where: str | None = None):
         super().__init__(message)

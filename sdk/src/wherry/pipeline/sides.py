@@ -14,7 +14,7 @@ def at_destination() -> Iterator[None]:
     try:
         yield
     except WherryError as error:
-        error.side = "destination"  # type: ignore[attr-defined]
+        error.side = "destination"
         raise
 
 
@@ -24,7 +24,7 @@ def at_source() -> Iterator[None]:
     try:
         yield
     except WherryError as error:
-        error.side = "source"  # type: ignore[attr-defined]
+        error.side = "source"
         raise
 
 
@@ -41,15 +41,15 @@ def given_up(error: TransientError, tried: str = "") -> WherryError:
     """What a transient error is when it did not pass: the failure of its side."""
     kind = DestinationError if is_destinations(error) else SourceError
     final = kind(error.message + tried, key=error.key, next=error.next or "run it again later", where=error.where)
-    final.side = "destination" if kind is DestinationError else "source"  # type: ignore[attr-defined]
+    final.side = "destination" if kind is DestinationError else "source"
     return final
 
 
 def is_sources(error: WherryError) -> bool:
     """Whether the source is known to have raised it."""
-    return getattr(error, "side", "") == "source"
+    return error.side == "source"
 
 
 def is_destinations(error: WherryError) -> bool:
     """Whether the destination raised it."""
-    return isinstance(error, (DestinationError, LeaseError)) or getattr(error, "side", "source") == "destination"
+    return isinstance(error, (DestinationError, LeaseError)) or error.side == "destination"
