@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from wherry import KIND, Counts, DataError, Entry
+from wherry import KIND, Counts, DataError, Entry, LeaseError
 
 
 @pytest.fixture(autouse=True)
@@ -158,3 +158,34 @@ def test_splits_of_one_stream_side_by_side(driver: Any, make: Any) -> None:
     session.publish(plan, [target], 1, Entry(bookmark="end"))
     session.close()
     assert len(driver.read(target)) == 2000
+
+
+def test_a_take_over_is_a_lost_lease_for_rows_under_way(driver: Any, make: Any) -> None:
+    old, target = driver.open(), driver.target()
+    plan = driver.plan(target)
+    old.start(plan)
+    load = driver.stage(old, plan, target, numbered(make, 0, 1000))
+    old.dialect._database.holders.clear()  # as if its process had died
+    new = driver.open()
+    load.write("orders", numbered(make, 1000))
+    with pytest.raises(LeaseError):
+        load.commit(Entry(bookmark=1, counts={"orders": Counts(mapped=1100)}))
+    new.close()
+    old.close()
+    assert driver.read(target) == []
+
+
+@pytest.mark.parametrize("how", ["another plan", "forgotten", "moved"])
+def test_a_dropped_plan_is_a_lost_lease_for_rows_under_way(driver: Any, make: Any, how: str) -> None:
+    session, target = driver.open(), driver.target()
+    plan = driver.plan(target)
+    session.start(plan)
+    load = driver.stage(session, plan, target, numbered(make, 0, 1000))
+    if how == "another plan":
+        session.start(driver.plan(target))
+    else:
+        session.set("orders", None if how == "forgotten" else 5)
+    with pytest.raises(LeaseError):
+        load.commit(Entry(bookmark=1, counts={"orders": Counts(mapped=1000)}))
+    session.close()
+    assert driver.read(target) == []

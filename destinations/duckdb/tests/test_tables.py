@@ -209,3 +209,10 @@ def test_another_namespace_of_the_destination(driver: Any, make: Any) -> None:
     assert driver.sql("select id from shop__audit.orders") == [(1,)]
     driver.run(driver.target(stream="public"), make({"id": 2}))
     assert driver.sql("select id from shop.orders") == [(2,)]
+
+
+def test_names_that_differ_only_by_case_are_one_table(driver: Any, make: Any) -> None:
+    driver.run(driver.target(), make({"id": 1}))
+    with pytest.raises(UsageError, match=r"shop\.Orders"):
+        driver.run(driver.target(stream="other", table="Orders"), make({"id": 2}))
+    assert driver.read(driver.target()) == [{"id": 1, "note": None}]

@@ -44,9 +44,10 @@ class DuckDBDialect(Dialect):
         return types.column_type(field)
 
     def columns(self, connection: Connection, table: Identifier) -> pa.Schema | None:
-        where: list[Part] = [SQL("table_name = {name}").format(name=Literal(table.names[-1]))]
+        """Names that differ only by case are one name here."""
+        where: list[Part] = [SQL("lower(table_name) = lower({name})").format(name=Literal(table.names[-1]))]
         if len(table.names) > 1:
-            where.append(SQL("schema_name = {name}").format(name=Literal(table.names[0])))
+            where.append(SQL("lower(schema_name) = lower({name})").format(name=Literal(table.names[0])))
             where.append(SQL("database_name = current_database()"))
         found = connection.rows(
             SQL("select column_name, data_type from duckdb_columns() where {where} order by column_index").format(
@@ -76,7 +77,8 @@ class DuckDBDialect(Dialect):
 
     def namespace_exists(self, connection: Connection, namespace: str) -> bool:
         statement = SQL(
-            "select 1 from duckdb_schemas() where database_name = current_database() and schema_name = {name}"
+            "select 1 from duckdb_schemas() where database_name = current_database() "
+            "and lower(schema_name) = lower({name})"
         )
         return bool(connection.rows(statement.format(name=Literal(namespace))))
 

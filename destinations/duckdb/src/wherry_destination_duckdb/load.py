@@ -17,6 +17,7 @@ from wherry import (
     DataError,
     DestinationError,
     Identifier,
+    LeaseError,
     Part,
     Quoting,
     ResourceError,
@@ -282,6 +283,8 @@ def translate(error: duckdb.Error, own: bool = False) -> WherryError:
         return UsageError(text, next="correct the statement")
     if re.search(r"No space left|disk is full|out of disk|Disk quota|File too large", str(error), re.IGNORECASE):
         return ResourceError(f"the disk is full: {text}", next="make room, then run it again")
+    if isinstance(error, duckdb.TransactionException) and "Conflict" in str(error):
+        return LeaseError("another run changed the same rows: nothing was committed", next="run it again")
     if isinstance(error, duckdb.OutOfMemoryException):
         return ResourceError("DuckDB ran out of memory", key="memory_limit", next="raise it, or free disk for spilling")
     if isinstance(error, (duckdb.ConversionException, duckdb.OutOfRangeException)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from wherry.contracts.loading import Target
 from wherry.contracts.values import LOAD_ID, OP, POSITION, UNSET
@@ -121,6 +120,8 @@ class Stage:
 
     def _times(self, rows: pa.RecordBatch, places: dict[str, int]) -> pa.Array:
         """UTC microseconds of the cursor, if it is a time."""
+        import pyarrow.compute as pc
+
         cursor = self.target.cursor
         if cursor is not None and cursor in places:
             column = rows.column(places[cursor])
@@ -133,6 +134,8 @@ class Stage:
 
     def _unset(self, column: pa.Array) -> pa.Array:
         """Lists of positions in the target's schema as text: `,0,3,`; null for none."""
+        import pyarrow.compute as pc
+
         flat = pc.list_flatten(column)
         self.unset |= {self.target.schema.names[position] for position in pc.unique(flat).to_pylist()}
         texts = pc.binary_join(pc.cast(column, pa.list_(pa.string())), ",")
@@ -142,9 +145,11 @@ class Stage:
 def _cast(column: pa.Array, field: pa.Field) -> pa.Array:
     if column.type.equals(field.type):
         return column
+    import pyarrow.compute as pc
+
     try:
         if pa.types.is_run_end_encoded(column.type):
             column = pc.run_end_decode(column)
         return pc.cast(column, field.type)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(f"a value of column {field.name} does not fit {field.type}", column=field.name) from error

@@ -11,7 +11,7 @@ from wherry.contracts.loading import Lease, Receipt
 from wherry.contracts.values import Bookmark, Progress, ReadPlan
 from wherry.contracts.wire import from_json, to_json
 from wherry.errors import LeaseError, StateError
-from wherry.sql.compose import SQL, Value
+from wherry.sql.compose import SQL, Part, Value
 from wherry.sql.dialect import Connection
 from wherry.sql.meta import Meta, condition
 
@@ -106,11 +106,13 @@ def drop_plan(meta: Meta, connection: Connection, pipeline: str, key: str, statu
     owner: dict[str, Value] = {"pipeline": pipeline, "plan_key": key}
     row: dict[str, Value] = {"status": status, "finished": meta.now(connection)}
     meta.update(connection, "_wherry_plans", row, owner | {"status": "open"})
-    connection.run(
-        SQL("delete from {table} where {mine} and split_key <> ''").format(
-            table=meta.table("_wherry_state"), mine=condition(owner)
-        )
-    )
+    _retire(meta, connection, SQL("{mine} and split_key <> ''").format(mine=condition(owner)))
+
+
+def _retire(meta: Meta, connection: Connection, where: Part) -> None:
+    """Delete state rows, written first: where a delete does not collide with a load's swap, an update does."""
+    for statement in (SQL("update {table} set epoch = -1 where {where}"), SQL("delete from {table} where {where}")):
+        connection.run(statement.format(table=meta.table("_wherry_state"), where=where))
 
 
 Place = tuple[str, str, str]
@@ -133,7 +135,8 @@ def swap(meta: Meta, connection: Connection, lease: Lease, place: Place, seq: in
         "pipeline": lease.pipeline, "plan_key": place[0], "plan_id": place[1], "split_key": place[2], "seq": seq,
         "epoch": lease.epoch,
     }  # fmt: skip
-    if meta.update(connection, "_wherry_state", {**change, "seq": seq + 1}, where) != 1:
+    # The epoch is written too: in some engines only writers of one column collide, and a take-over writes the epoch.
+    if meta.update(connection, "_wherry_state", {**change, "seq": seq + 1, "epoch": lease.epoch}, where) != 1:
         raise LeaseError(
             f"pipeline {lease.pipeline} moved on without run {lease.epoch} ({place[0]}): nothing was committed",
             next="run it again",
@@ -151,7 +154,7 @@ def put(meta: Meta, connection: Connection, lease: Lease, key: str, bookmark: Bo
     owner: dict[str, Value] = {"pipeline": lease.pipeline, "plan_key": key}
     found = meta.select(connection, "_wherry_state", ("seq",), owner | {"split_key": ""})
     if bookmark is None:
-        meta.delete(connection, "_wherry_state", owner)
+        _retire(meta, connection, condition(owner))
         return
     row: dict[str, Value] = {
         **bookmark_change(bookmark), "epoch": lease.epoch, "changed": meta.now(connection),
