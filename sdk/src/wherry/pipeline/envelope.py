@@ -3,7 +3,7 @@
     {"v": 1, "source": <bookmark>, "from": <address>, "covers": <hash>, "boundary": {stream: ...},
      "choice": {stream: {mode, key, ...}}, "rebuild": [stream, ...]}
 
-`from` is the source's canonical address. `rebuild` stands only in open plans: tables made anew aside, whatever the mode.
+`from` is the source's canonical address. `rebuild` stands only in open plans: tables made anew aside in any mode.
 """
 
 from __future__ import annotations

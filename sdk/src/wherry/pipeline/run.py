@@ -207,8 +207,9 @@ def _refuse_other_source(stored: Mapping[str, Progress], names: Names) -> None:
         for envelope in envelopes.all_of(progress):
             origin = envelope.get("from", names.identity)
             if origin != names.identity:
+                where = f"pipeline {names.pipeline} in schema {names.schema}"
                 raise StateError(
-                    f"pipeline {names.pipeline} in schema {names.schema} holds {key} of {origin}, not of {names.identity}",
+                    f"{where} holds {key} of {origin}, not of {names.identity}",
                     next="keep them apart: --pipeline NAME --schema NAME, or rebuild from this source: --full-refresh",
                 )
 
