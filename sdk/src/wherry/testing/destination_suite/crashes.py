@@ -66,6 +66,7 @@ class CrashTests(DestinationBase):
             child.wait()
             session = self.make(config).open("kit", schema=Bench.schema, wait=90)
             assert session.lease.epoch == 2
+            assert session.runs()[1].outcome != "ok"
             session.close()
 
     def test_a_stopped_process_loses_nothing(self, bench: Bench, config: dict[str, Any]) -> None:

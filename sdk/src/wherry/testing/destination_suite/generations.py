@@ -70,6 +70,7 @@ class GenerationTests(DestinationBase):
         bench.publish(again, fresh)
         self._shows(bench, fresh, NEW)
         bench.reopen()
+        assert bench.session.schema(target) is None
         if self.connector.capabilities.sql:
             assert self.tables(bench) == before
 

@@ -110,6 +110,9 @@ class MemoryDestination(Destination):
                     f'pipeline "{hold[1]}" is in the hands of {last.record.holder}, run {epoch}',
                     next="wait for it (--wait), or end it",
                 )
+            if last and last.record.finished is None:
+                died = replace(last.record, finished=now, outcome="died")
+                draft.runs[hold, epoch] = replace(last, record=died)
             holder = f"pid {os.getpid()} on {socket.gethostname()}"
             record = RunRecord(run=epoch + 1, pipeline=hold[1], holder=holder, started=now)
             draft.runs[hold, epoch + 1] = Held(record, now, self.config.lease)

@@ -208,6 +208,8 @@ class MemorySession(Session):
             return
         with self.store.transaction() as draft:
             held = draft.runs[self.hold, self.lease.epoch]
+            if held.record.finished is not None:
+                return  # taken over
             record = replace(held.record, finished=self.store.clock(), outcome=outcome)
             draft.runs[self.hold, self.lease.epoch] = replace(held, record=record)
 

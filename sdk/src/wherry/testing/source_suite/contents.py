@@ -99,8 +99,8 @@ class ContentTests(SourceBase):
             stream = selection.stream
             if stream.changes or not stream.schema.names:
                 continue
-            needed = {*selection.key, *filter(None, [selection.cursor, stream.part])}
-            keep = tuple(n for n in stream.schema.names if n in needed or n == stream.schema.names[-1])
+            needed = {*selection.key, *filter(None, [selection.cursor, stream.part])} or {stream.schema.names[-1]}
+            keep = tuple(n for n in stream.schema.names if n in needed)
             part = read(source, [dataclasses.replace(selection, columns=keep)]).table(stream.path)
             assert set(part.schema.names) & set(stream.schema.names) <= set(keep), stream.path
             full = read(source, [selection]).table(stream.path)
