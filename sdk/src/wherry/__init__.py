@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from wherry.errors import SchemaError as SchemaError
     from wherry.errors import SourceError as SourceError
     from wherry.errors import StateError as StateError
-    from wherry.errors import Stopped as Stopped
     from wherry.errors import StreamError as StreamError
     from wherry.errors import TransientError as TransientError
     from wherry.errors import UsageError as UsageError
@@ -71,14 +70,14 @@ _HOME = {
     "wherry.contracts.values": "KIND Batch Bookmark JsonValue Mark Progress ReadPlan Selection Split Stream",
     "wherry.contracts.wire": "from_json to_json",
     "wherry.errors": "AuthError DataError DestinationError LeaseError PolicyError ResourceError SchemaError "
-    "SourceError StateError Stopped StreamError TransientError UsageError WherryError",
+    "SourceError StateError StreamError TransientError UsageError WherryError",
     "wherry.hookspecs": "hookimpl",
     "wherry.sql.compose": "SQL Identifier Literal Part Quoting",
     "wherry.sql.destination": "SqlDestination",
     "wherry.sql.dialect": "Connection Dialect Writer",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
-__all__ = sorted(_MODULE_OF)  # noqa: PLE0605
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ sources:      {shop: {connector: acme, url: "${SHOP_URL}"}}
 destinations: {wh: {connector: lake, path: wh.lake}}
 environments: {prod: {destinations: {wh: {connector: acme, url: "${WH_URL}"}}}}
 pipelines:
-  shop: {source: shop, destination: wh, schema: shop, max_rejects: 0, models: models/,
+  shop: {source: shop, destination: wh, schema: shop, max_rejects: 0,
          streams: {orders: {cursor: updated_at, lookback: 5m, columns: ["*", "!note"]}, "tmp_*": false}}
 """
 
@@ -32,7 +32,7 @@ def test_the_example_means_what_it_says(tmp_path: Path) -> None:
     project = read(tmp_path, EXAMPLE)
     pipeline = project.pipeline("shop")
     assert (pipeline.source, pipeline.destination, pipeline.target_schema) == ("shop", "wh", "shop")
-    assert (pipeline.max_rejects, pipeline.models) == ("0", "models/")
+    assert pipeline.max_rejects == "0"
     assert dict(pipeline.streams) == {
         "orders": StreamOptions(cursor="updated_at", lookback=300, columns=("*", "!note")),
         "tmp_*": False,

@@ -71,7 +71,6 @@ class PipelineOptions(_Strict):
     )
     mode: Mode | None = Field(default=None, description="mode of streams that name none")
     max_rejects: Text = Field(default="0", description="rejected rows allowed in a stream: a number or a percentage")
-    models: str | None = Field(default=None, description="folder of SQL models")
     streams: Mapping[str, StreamOptions | bool] = Field(
         default={}, description="by name or glob: options, or false to leave streams out"
     )

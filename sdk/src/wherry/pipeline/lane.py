@@ -32,9 +32,9 @@ POSITIONED = ("merge", "history")
 class CommitEvery:
     """A load commits at the first bookmark after so many rows, bytes or seconds."""
 
-    rows: int = 1_000_000
-    bytes: int = 256 << 20
-    seconds: float = 30
+    rows: int = 500_000
+    bytes: int = 128 << 20
+    seconds: float = 10
 
     def due(self, rows: int, size: int, since: float) -> bool:
         """Whether a bookmark that comes now is taken."""
@@ -131,7 +131,8 @@ class Lane:
         path = selection.stream.path
         boundary = None
         if selection.cursor and selection.mode != "replace":
-            boundary = Boundary(selection.cursor, selection.lookback, self._start.get("boundary", {}).get(path))
+            stored, names = self._start.get("boundary", {}).get(path), selection.stream.schema.names
+            boundary = Boundary(selection.cursor, selection.lookback, stored, names)
         lane = _Lane(conformer=self.work.conformer(selection), boundary=boundary, schema=selection.stream.schema)
         self._streams[path] = lane
         return lane
