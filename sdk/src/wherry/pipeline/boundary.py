@@ -1,40 +1,52 @@
 """Boundary rows: those at the bookmark's cursor value, read again by the next run and dropped here.
 
-Kept beside the source's bookmark as a bounded multiset, hash -> count, because equal keyless rows exist. A hash covers
-the row's non-NULL columns by name, so a column that appears later does not change it.
+Kept beside the source's bookmark as a bounded multiset, row -> count, because equal keyless rows exist. A row is a
+digest of each of its values, so that it is known again when a column came, went or changed its type; where that would
+be too many, one digest of the whole row.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wherry.contracts.values import OP, UNSET
+from wherry.pipeline.cells import WIDTH, Cells, cells, numbers, rescale, unit, whole
 
 LIMIT = 10_000
 """Rows remembered at most. Beyond it merge reads them again; append must not commit inside the tie."""
+CELLS = 5_000
+"""Values remembered at most, beyond it whole rows."""
 
 
 class Boundary:
     """The boundary of one stream in one split: drops what was loaded before, remembers what the next run re-reads.
 
     cursor: column; lookback: distance below the highest cursor value that will be read again (seconds or units).
-    stored: what `to_json` gave after an earlier load.
+    stored: what `to_json` gave after an earlier load.  columns: those the source has now; of others it has none.
     """
 
-    def __init__(self, cursor: str, lookback: float = 0, stored: dict[str, Any] | None = None):
+    def __init__(
+        self, cursor: str, lookback: float = 0, stored: dict[str, Any] | None = None, columns: Collection[str] = ()
+    ):
         self.cursor = cursor
         self.lookback = lookback
-        self._known = Counter(stored["rows"]) if stored and "rows" in stored else Counter()
-        self._old_top: str | None = stored.get("top") if stored else None
+        known = stored or {}
+        self._names: list[str] | None = known.get("columns")
+        """Of the known rows; None where only whole rows are known."""
+        self._known = _known(known)
+        self._columns = frozenset(columns)
+        self._was_number = set(known.get("numbers", ()))
+        self._numbers: set[str] = set()
+        self._old_top: str | None = known.get("top")
+        self._old_unit: str | None = known.get("unit")
         self._top: Any = None
         self._floor: Any = None
-        self._rows: dict[str, tuple[Any, int]] = {}
+        self._rows: dict[Cells, tuple[Any, int]] = {}
         self._stored = stored
         self._type: pa.DataType | None = None
         self.overflow = bool(stored and stored.get("overflow"))
@@ -43,7 +55,8 @@ class Boundary:
         """The batch without the rows that an earlier load holds already; every row is remembered as far as needed."""
         if self.cursor not in batch.schema.names or batch.num_rows == 0:
             return batch
-        self._type = batch.schema.field(self.cursor).type
+        if self._type is None:
+            self._set_type(batch.schema.field(self.cursor).type)
         order = _order(batch.column(self.cursor))
         self._observe(batch, order)
         return self._drop_known(batch, order)
@@ -52,10 +65,21 @@ class Boundary:
         """What to keep in the envelope; None when no row was ever seen."""
         if self._top is None:
             return self._stored
-        top = {"top": str(self._top), "type": type(self._top).__name__}
+        top: dict[str, Any] = {"top": str(self._top), "type": type(self._top).__name__}
+        if self._type is not None and (counted := unit(self._type)):
+            top["unit"] = counted
         if self.overflow:
             return top | {"overflow": True}
-        return top | {"rows": {h: n for h, (_, n) in sorted(self._rows.items())}}
+        if self._numbers:
+            top["numbers"] = sorted(self._numbers)
+        return top | _rows_json({row: n for row, (_, n) in self._rows.items()})
+
+    def _set_type(self, cursor_type: pa.DataType) -> None:
+        """The cursor's type is known; what was stored may count in another unit."""
+        self._type, counted = cursor_type, unit(cursor_type)
+        if self._old_top is not None and counted and self._old_unit and counted != self._old_unit:
+            top = rescale(int(self._old_top), self._old_unit, counted)
+            self._old_top = None if top is None else str(top)
 
     def window(self) -> tuple[str | None, str | None]:
         """(highest cursor value of earlier loads, highest of this one) for people; None: none was seen."""
@@ -69,14 +93,26 @@ class Boundary:
         old_top = pa.scalar(self._old_top).cast(order.type)
         again = pc.less_equal(order, old_top) if self.lookback else pc.equal(order, old_top)
         candidates = pc.indices_nonzero(pc.fill_null(again, False)).to_pylist()
+        known = self._recognised(frozenset(batch.schema.names))
         gone = set()
-        for index, digest in zip(candidates, _digests(batch, candidates), strict=True):
-            if self._known[digest] > 0:
-                self._known[digest] -= 1
-                gone.add(index)
+        for index, row in zip(candidates, cells(batch, candidates, self._was_number), strict=True):
+            for mark in known.get(whole(row) if self._names is None else row, ()):
+                if self._known[mark] > 0:
+                    self._known[mark] -= 1
+                    gone.add(index)
+                    break
         if not gone:
             return batch
         return batch.take(pa.array([i for i in range(batch.num_rows) if i not in gone], pa.int64()))
+
+    def _recognised(self, present: frozenset[str]) -> dict[Any, list[Any]]:
+        """Known rows by what they look like now: without the columns that the source no longer has."""
+        lost = frozenset(self._names or ()) - self._columns - present if self._columns else frozenset()
+        found: dict[Any, list[Any]] = {}
+        for mark in self._known:
+            now = tuple((name, cell) for name, cell in mark if name not in lost) if lost else mark
+            found.setdefault(now, []).append(mark)
+        return found
 
     def _observe(self, batch: pa.RecordBatch, order: pa.Array) -> None:
         top = pc.max(order).as_py()
@@ -92,8 +128,9 @@ class Boundary:
             self.overflow, self._rows = True, {}
             return
         values = order.take(pa.array(at, pa.int64())).to_pylist()
-        for digest, value in zip(_digests(batch, at), values, strict=True):
-            self._rows[digest] = (value, self._rows[digest][1] + 1 if digest in self._rows else 1)
+        for row, value in zip(cells(batch, at), values, strict=True):
+            self._rows[row] = (value, self._rows[row][1] + 1 if row in self._rows else 1)
+        self._numbers = (self._numbers - set(batch.schema.names)) | numbers(batch.schema)
 
     def _raise_top(self, top: Any, cursor_type: pa.DataType) -> None:
         self._top = top
@@ -101,6 +138,27 @@ class Boundary:
         if not self.lookback:
             self.overflow, self._rows = False, {}
         self._rows = {h: (v, n) for h, (v, n) in self._rows.items() if v >= self._floor}
+
+
+def _rows_json(rows: dict[Cells, int]) -> dict[str, Any]:
+    """`columns` and `rows`, a row being its cells side by side; without columns whole rows."""
+    names = sorted({name for row in rows for name, _ in row})
+    if len(names) * len(rows) > CELLS:
+        return {"rows": dict(sorted((whole(row), n) for row, n in rows.items()))}
+    found = {"".join(dict(row).get(name, "-" * WIDTH) for name in names): n for row, n in rows.items()}
+    return {"columns": names, "rows": dict(sorted(found.items()))}
+
+
+def _known(stored: dict[str, Any]) -> Counter[Any]:
+    """The rows of `_rows_json`."""
+    rows, names = stored.get("rows", {}), stored.get("columns")
+    if names is None:
+        return Counter(rows)
+    found: Counter[Any] = Counter()
+    for text, count in rows.items():
+        parts = [text[i * WIDTH : (i + 1) * WIDTH] for i in range(len(names))]
+        found[tuple((name, part) for name, part in zip(names, parts, strict=True) if part[0] != "-")] += count
+    return found
 
 
 def merge(boundaries: list[dict[str, Any] | None]) -> dict[str, Any] | None:
@@ -112,8 +170,14 @@ def merge(boundaries: list[dict[str, Any] | None]) -> dict[str, Any] | None:
     known = [b for b in known if _rank(b) == highest]
     if any("rows" not in b for b in known):
         return {k: v for k, v in known[0].items() if k != "rows"} | {"overflow": True}
-    rows = sum((Counter(b["rows"]) for b in known), Counter[str]())
-    return known[0] | {"rows": dict(sorted(rows.items()))}
+    rows = sum((_known(b) for b in known), Counter[Any]())
+    plain = {k: v for k, v in known[0].items() if k not in ("rows", "columns")}
+    if all("columns" in b for b in known):
+        return plain | _rows_json(rows)
+    marks = Counter[str]()
+    for row, count in rows.items():
+        marks[row if isinstance(row, str) else whole(row)] += count
+    return plain | {"rows": dict(sorted(marks.items()))}
 
 
 def _rank(stored: dict[str, Any]) -> Any:
@@ -152,24 +216,3 @@ def _show(value: Any, cursor_type: pa.DataType) -> str:
     if pa.types.is_timestamp(cursor_type) and cursor_type.tz is not None:
         return str(number.cast(pa.timestamp(cursor_type.unit)).cast(pa.utf8())) + "Z"
     return str(number.cast(cursor_type).cast(pa.utf8()))
-
-
-def _digests(batch: pa.RecordBatch, indices: list[int]) -> list[str]:
-    if not indices:
-        return []
-    names = sorted(n for n in batch.schema.names if n not in (OP, UNSET))
-    rows = batch.select(names).take(pa.array(indices, pa.int64()))
-    texts = [_texts(rows.column(i)) for i in range(len(names))]
-    return [
-        hashlib.blake2b(
-            repr([(n, v) for n, v in zip(names, row, strict=True) if v is not None]).encode("utf-8", "surrogatepass"),
-            digest_size=12,
-        ).hexdigest()
-        for row in zip(*texts, strict=True)
-    ]
-
-
-def _texts(column: pa.Array) -> list[Any]:
-    if pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type):
-        return list(_order(column).to_pylist())
-    return list(column.to_pylist())
