@@ -39,6 +39,15 @@ def test_a_wrong_password(postgres_password_user: str) -> None:
     assert "wherry_password" in error.message
 
 
+def test_where_the_value_came_from(postgres_password_user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, port, database = parts(postgres_password_user)
+    bare = f"postgresql://wherry_password@{host}:{port}/{database}"
+    assert failure(url=bare.replace("@", ":S3CR3T@")).where == "password from the URL"
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    assert failure(url=bare).where == "password from PGPASSWORD in the environment"
+    assert failure(url=bare, password=SECRET).where is None
+
+
 def test_no_password(postgres_password_user: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSFILE", "/nonexistent/pgpass")
     host, port, database = parts(postgres_password_user)

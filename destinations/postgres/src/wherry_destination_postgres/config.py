@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import ClassVar, Literal
 from urllib.parse import unquote
@@ -9,6 +10,10 @@ from urllib.parse import unquote
 from pydantic import Field, field_validator
 from wherry import ConnectorConfig, Secret
 
+_VARIABLES = {
+    "host": ("host", "PGHOST"), "port": ("port", "PGPORT"), "user": ("user", "PGUSER"),
+    "database": ("dbname", "PGDATABASE"), "password": ("password", "PGPASSWORD"), "sslmode": ("sslmode", "PGSSLMODE"),
+}  # fmt: skip
 _HOST = r"(\[[^\]]*\]|[^:]*)"
 
 
@@ -60,6 +65,17 @@ class PostgresConfig(ConnectorConfig):
             "sslkey": self.sslkey,
         }
         return {key: str(value) for key, value in given.items() if value is not None}
+
+    def origin(self, key: str | None) -> str | None:
+        """Where libpq has the value of a key from that was not given by itself; None if nobody gave it."""
+        from psycopg.conninfo import conninfo_to_dict
+
+        if key not in _VARIABLES or getattr(self, key) is not None:
+            return None
+        option, variable = _VARIABLES[key]
+        if option in conninfo_to_dict(self.url.get_secret_value() if self.url else ""):
+            return f"{key} from the URL"
+        return f"{key} from {variable} in the environment" if variable in os.environ else None
 
     def reference_text(self) -> str:
         """`host[:port]/database` as typed: no user, no secret; what libpq's environment decides is left out."""

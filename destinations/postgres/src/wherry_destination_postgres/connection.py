@@ -41,7 +41,9 @@ def _session(config: PostgresConfig, name: str) -> psycopg.Connection[Any]:
             next="percent-encode special characters in user and password, and check the parameters after the ?",
         ) from None  # fmt: skip
     except psycopg.Error as error:
-        raise refused(error, config.reference_text()) from None
+        reason = refused(error, config.reference_text())
+        reason.where = config.origin(reason.key)
+        raise reason from None
     try:
         session.execute(text(_settings(config)))
         with suppress(psycopg.errors.InvalidParameterValue):  # not on every platform

@@ -45,9 +45,9 @@ def refused(error: psycopg.Error, place: str) -> WherryError:
 
 
 def _known(text: str, pattern: str) -> str:
-    return re.sub(
-        r"\s+", " ", next(line for line in text.splitlines() if pattern in line).rpartition("FATAL:")[2]
-    ).strip()
+    """The line that says so, without where it was said."""
+    line = next(line for line in text.splitlines() if pattern in line)
+    return re.sub(r"^.*(FATAL|failed|fe_sendauth): +", "", line).strip()
 
 
 def translated(error: psycopg.Error, place: str, blocker: str = "") -> WherryError:
