@@ -6,11 +6,12 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 from wherry import hookimpl
-from wherry.errors import DataError, StateError, TransientError, UsageError, WherryError
+from wherry.errors import DataError, StateError, StreamError, TransientError, UsageError, WherryError
 from wherry.host.hooks import observer
 from wherry.pipeline.lane import CommitEvery
 from wherry.pipeline.lanes import Patience
 from wherry.pipeline.rejects import MaxRejects
+from wherry.pipeline.run import Settings, name_run
 from wherry.pipeline.select import Wish, Wishes
 from wherry.testing import Faults, MemoryDestination, MemorySource, MemoryStream, Store, run_sync
 
@@ -153,6 +154,27 @@ def test_one_failing_stream_does_not_stop_the_others(world):
         "orders": "committed", "bad": "failed", "third": "committed"
     }  # fmt: skip
     assert world.rows("third") == as_rows(ROWS)
+
+
+def test_a_failed_stream_says_at_which_cursor_value_its_bookmark_stands(world):
+    assert world.run(orders(), wish=Wish(mode="merge")).exit_code == 0
+    more = pa.concat_tables([ROWS, pa.table({"id": [5, 6], "v": ["e", "f"], "at": [40, 50]})])
+    world.source_faults.arm("read", StreamError("gone"), at=2)
+    assert only(world.run(orders(more))).kept == "30"
+    world.source_faults.arm("read", StreamError("gone"), at=3)
+    assert only(world.run(orders(more), commit_every=EVERY_BOOKMARK)).kept == "40"
+    assert only(world.run(orders(more))).kept is None
+
+
+def test_the_destination_has_its_word_on_a_schema_that_the_user_named():
+    class Picky(MemoryDestination):
+        def schema_for(self, proposed):
+            return "main" if proposed == "shop" else proposed
+
+    def named(schema):
+        return name_run(MemorySource.of(orders()), "memory", Picky.of(Store()), Settings(schema=schema)).schema
+
+    assert [named(schema) for schema in ("shop", "crm", None)] == ["main", "crm", "memory"]
 
 
 def test_a_connectors_own_exception_is_reported_as_its_bug(world):

@@ -18,8 +18,10 @@ Place = tuple[str, str]
 def places(end: End, schema: str | None = None, pipeline: str | None = None) -> list[Place]:
     """What the destination holds, of this schema and pipeline if they are named; UsageError when there is none."""
     with errors_of(end):
-        known = list(new_destination(end).pipelines())
-        found = [p for p in known if schema in (None, p[0]) and pipeline in (None, p[1])]
+        destination = new_destination(end)
+        known = list(destination.pipelines())
+        meant = {schema, None if schema is None else destination.schema_for(schema)}
+        found = [p for p in known if meant & {None, p[0]} and pipeline in (None, p[1])]
         if not found and pipeline is not None and pipeline not in {name for _, name in known}:
             raise UsageError(f"holds no pipeline {pipeline!r}", next=_near(pipeline, [name for _, name in known]))
         if not found and schema is not None:

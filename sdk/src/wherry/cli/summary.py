@@ -190,6 +190,9 @@ def _keeps(outcome: Outcome, streams: list[StreamOutcome]) -> str:
     if all(s.mode == "replace" or s.stream in rebuilt for s in streams):
         return "the table is as it was, nothing of this run is in it, bookmark kept"
     rows = sum(s.counts["staged"] for s in streams)
+    if len(streams) == 1 and streams[0].kept is not None:
+        moved = f", {figures.rows(rows)} of this run are in" if rows else ", as before this run"
+        return f"bookmark kept at {clean(streams[0].cursor or '')} = {clean(streams[0].kept)}{moved}"
     if rows:
         return f"bookmark kept at the last commit, {figures.rows(rows)} of this run are in"
     return "bookmark kept as before this run"

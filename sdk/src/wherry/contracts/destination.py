@@ -35,7 +35,7 @@ class Destination(ABC):
         return str(self.config.reference_text())
 
     def schema_for(self, proposed: str) -> str:
-        """The schema that rows land in when the user named none and the source proposes `proposed`."""
+        """The schema that rows land in when the user, or else the source's name, proposes `proposed`."""
         return proposed
 
     @abstractmethod

@@ -161,6 +161,13 @@ def _known(stored: dict[str, Any]) -> Counter[Any]:
     return found
 
 
+def shown_top(stored: dict[str, Any], cursor_type: pa.DataType) -> str | None:
+    """The highest cursor value of what `to_json` gave, for people."""
+    known = Boundary("", stored=stored)
+    known._set_type(cursor_type)
+    return None if known._old_top is None else _show(known._old_top, cursor_type)
+
+
 def merge(boundaries: list[dict[str, Any] | None]) -> dict[str, Any] | None:
     """One boundary for several finished splits of a stream: that of the highest cursor value."""
     known = [b for b in boundaries if b]

@@ -158,7 +158,7 @@ class Lanes:
             if outcome is None:
                 continue
             if error is not None:
-                word = "failed"
+                word, outcome.kept = "failed", work.kept(selection)
             elif stopped:
                 word = "stopped"
             else:

@@ -67,7 +67,7 @@ def name_run(source: Source, connector: str, destination: Destination, settings:
     """Names from the source alone, so that a changed password or a renamed warehouse keeps its bookmarks."""
     short, address = source.identity()
     word = slug(short)
-    schema = settings.schema or destination.schema_for(word)
+    schema = destination.schema_for(settings.schema or word)
     return Names(pipeline=settings.pipeline or f"{connector}-{word}", schema=schema, identity=address)
 
 

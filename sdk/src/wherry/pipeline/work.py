@@ -166,6 +166,16 @@ class Work:
                 if path in self.context.outcomes and window[1] is not None and split.key not in self._resumed:
                     self.context.outcomes[path].windows.append(window)
 
+    def kept(self, selection: Selection) -> str | None:
+        """The cursor's value at which the stream's bookmark stands, for people; None when it says none."""
+        path, schema = selection.stream.path, selection.stream.schema
+        if selection.cursor not in schema.names or self._rebuilt(selection):
+            return None
+        with self._lock:
+            envelope = self._sealed[self.plan.splits[0].key] if len(self.plan.splits) == 1 else self.lasting
+        stored = envelopes.open_(envelope).get("boundary", {}).get(path)
+        return boundary.shown_top(stored, schema.field(selection.cursor).type) if stored else None
+
     def split_done(self) -> bool:
         """Count a finished split; True for the last."""
         with self._lock:
