@@ -131,7 +131,7 @@ def test_fallbacks_are_what_is_written_down(given: pa.DataType, kept: pa.DataTyp
 
 
 def test_each_later_type_holds_more() -> None:
-    from wherry.sql.ddl import holds
+    from wherry.testing import holds
 
     for type, _ in EXACT:
         row = types.storage(pa.field("v", type))

@@ -80,13 +80,15 @@ def start(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) -> i
     if not plan.id:
         raise StateError(f"plan {plan.key} has no id")
     owner: dict[str, Value] = {"pipeline": lease.pipeline, "plan_key": plan.key}
-    known = meta.select(connection, "_wherry_plans", ("plan_id", "generation", "status"), owner)
-    for id, generation, status in known:
-        if id == plan.id and status != "dropped":
+    columns = ("plan_key", "plan_id", "generation", "status")
+    known = meta.select(connection, "_wherry_plans", columns, {"pipeline": lease.pipeline})
+    for key, id, generation, status in known:
+        if (key, id) == (plan.key, plan.id) and status != "dropped":
             return int(generation)
     drop_plan(meta, connection, lease.pipeline, plan.key)
-    meta.delete(connection, "_wherry_plans", owner | {"plan_id": plan.id})
-    generation = max((row[1] for row in known), default=0) + 1
+    meta.delete(connection, "_wherry_plans", owner)
+    # Unique in the pipeline: a table that moves to another plan key never meets an older key's rebuild.
+    generation = max((generation for _, _, generation, _ in known), default=0) + 1
     now = meta.now(connection)
     row: dict[str, Value] = {
         "plan_id": plan.id, "generation": generation, "plan": dump(to_json(plan)), "status": "open",
@@ -104,7 +106,7 @@ def start(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) -> i
 def drop_plan(meta: Meta, connection: Connection, pipeline: str, key: str, status: str = "dropped") -> None:
     """Close the open plan of a key, if there is one, and forget the state of its splits."""
     owner: dict[str, Value] = {"pipeline": pipeline, "plan_key": key}
-    row: dict[str, Value] = {"status": status, "finished": meta.now(connection)}
+    row: dict[str, Value] = {"status": status, "finished": meta.now(connection), "plan": ""}
     meta.update(connection, "_wherry_plans", row, owner | {"status": "open"})
     _retire(meta, connection, SQL("{mine} and split_key <> ''").format(mine=condition(owner)))
 
