@@ -12,6 +12,9 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from wherry.host.metadata import Plugin
+from wherry.host.registry import Registry
+from wherry_distributions import write_source
 
 ROOT = Path(__file__).parents[2]
 ENGINES = {
@@ -55,6 +58,29 @@ def test_nothing_in_the_sdk_names_a_connector_or_an_engine(folder: str) -> None:
         if (match := words.search(line))
     ]
     assert not found
+
+
+def test_the_packaging_of_the_sdk_names_none_either() -> None:
+    words = re.compile(rf"(?i)({'|'.join(sorted(names()))})")
+    assert not words.findall((ROOT / "sdk" / "pyproject.toml").read_text())
+
+
+def test_ours_are_found_by_the_scan_that_finds_strangers(tmp_path: Path) -> None:
+    """Side by side with a stranger's; and gone as soon as their metadata is not on the path that is scanned."""
+    write_source(tmp_path, "acme")
+    ours = {(group, name) for project in projects() for group, name in connectors_of(project)}
+    listed = Registry.scan([*sys.path, str(tmp_path)]).plugins
+    found = {(plugin.kind, plugin.name): plugin for plugin in listed}
+    assert ours | {("source", "acme")} <= set(found)
+    assert {type(plugin) for plugin in found.values()} == {Plugin}
+    alone = Registry.scan([str(tmp_path)]).plugins
+    assert [(plugin.kind, plugin.name) for plugin in alone] == [("source", "acme")]
+
+
+def connectors_of(project: dict[str, object]) -> list[tuple[str, str]]:
+    """(kind, name) of what a distribution offers."""
+    points: dict[str, dict[str, str]] = project["entry-points"]  # type: ignore[assignment]
+    return [(kind, name) for kind in ("source", "destination") for name in points.get(f"wherry.{kind}s", {})]
 
 
 def test_the_sdk_depends_on_no_connector_not_even_as_an_extra() -> None:

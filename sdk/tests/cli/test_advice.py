@@ -80,14 +80,14 @@ def test_only_where_nothing_was_decided():
 def test_the_text_and_the_command():
     wishes = Wishes()
     choices = [choose(stream(column("updated_at")), wishes, {})]
-    args = ["sync", "postgresql://ana@localhost/shop", "shop.duckdb"]
+    args = ["sync", "acmebase://ana@localhost/shop", "shop.lakedb"]
     lines = advice.lines(advice.proposals(choices, wishes), advice.as_command(args))
     assert [plain(line) for line in lines] == [
         (
             "! orders has key id and updated_at (timestamptz, not null, indexed). "
             "To move only changes next time (deletes are not seen):"
         ),
-        "    wherry sync postgresql://ana@localhost/shop shop.duckdb --stream orders --cursor updated_at",
+        "    wherry sync acmebase://ana@localhost/shop shop.lakedb --stream orders --cursor updated_at",
     ]
 
 

@@ -82,8 +82,8 @@ def test_no_line_is_wider_than_the_terminal(width):
     found[3].name = "a\x1b[31m name"
     fit = layout.columns(found, width, bars=True)
     lines = [layout.row(s, fit, NOW) for s in found]
-    lines += layout.header("postgres localhost/shop", "duckdb shop.duckdb", "main", "postgres-shop", width)
-    lines += [layout.total(found, 3, width), layout.opening("reading postgres localhost/shop", 3, width)]
+    lines += layout.header("acmebase localhost/shop", "lakedb shop.lakedb", "main", "acmebase-shop", width)
+    lines += [layout.total(found, 3, width), layout.opening("reading acmebase localhost/shop", 3, width)]
     assert max(cells(plain(line)) for line in lines) <= width
     assert not any("\x1b" in plain(line) for line in lines)
 
@@ -109,22 +109,22 @@ def test_a_stopped_stream_shows_how_far_it_came():
 
 def test_header_folds():
     def header(width):
-        return [plain(line) for line in layout.header("postgres localhost/shop", "duckdb shop.duckdb", "main",
-                                                      "postgres-shop", width)]  # fmt: skip
+        return [plain(line) for line in layout.header("acmebase localhost/shop", "lakedb shop.lakedb", "main",
+                                                      "acmebase-shop", width)]  # fmt: skip
 
     assert header(100) == [
-        "postgres localhost/shop → duckdb shop.duckdb, schema main                     pipeline postgres-shop"
+        "acmebase localhost/shop → lakedb shop.lakedb, schema main                     pipeline acmebase-shop"
     ]
     assert header(60) == [
-        "postgres localhost/shop → duckdb shop.duckdb, schema main",
-        "  pipeline postgres-shop",
+        "acmebase localhost/shop → lakedb shop.lakedb, schema main",
+        "  pipeline acmebase-shop",
     ]
     assert header(40) == [
-        "postgres localhost/shop",
-        "  → duckdb shop.duckdb, schema main",
-        "  pipeline postgres-shop",
+        "acmebase localhost/shop",
+        "  → lakedb shop.lakedb, schema main",
+        "  pipeline acmebase-shop",
     ]
-    assert header(None) == ["postgres localhost/shop → duckdb shop.duckdb, schema main   pipeline postgres-shop"]
+    assert header(None) == ["acmebase localhost/shop → lakedb shop.lakedb, schema main   pipeline acmebase-shop"]
 
 
 def test_totals_keep_what_is_safe_apart():

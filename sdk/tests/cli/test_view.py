@@ -115,10 +115,10 @@ def _ends(thread):
 def test_before_the_plan_it_says_what_it_waits_for():
     out = io.StringIO()
     progress = Progress(out, heartbeat=0.05)
-    progress.opening("reading postgres localhost/shop")
+    progress.opening("reading acmebase localhost/shop")
     threading.Event().wait(0.15)
     progress.close()
-    assert shown(out)[0] == "… reading postgres localhost/shop  T s"
+    assert shown(out)[0] == "… reading acmebase localhost/shop  T s"
 
 
 @pytest.fixture

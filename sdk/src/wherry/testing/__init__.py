@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wherry.pipeline.select import Wish as Wish
+    from wherry.sql.ddl import holds as holds
     from wherry.testing.compare import differences as differences
     from wherry.testing.compare import digest as digest
     from wherry.testing.compare import tables_equal as tables_equal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "wherry.pipeline.select": "Wish",
+    "wherry.sql.ddl": "holds",
     "wherry.testing.compare": "differences digest tables_equal",
     "wherry.testing.destination_suite": "DestinationSuite",
     "wherry.testing.faults": "Faults hang slow",

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from wherry.contracts.destination import Destination
+from wherry.sql.compose import SQL, Literal, Quoting
 from wherry.testing.bench import Bench
 from wherry.testing.suite import Suite
 
@@ -41,8 +42,8 @@ class DestinationBase(Suite):
 
     def tables(self, bench: Bench) -> set[str]:
         """Names of all tables in the bench's schema, where the destination runs SQL."""
-        statement = f"select table_name from information_schema.tables where table_schema = '{bench.schema}'"  # noqa: S608
-        reader = bench.session.execute(statement)
+        tables = SQL("select table_name from information_schema.tables where table_schema = {schema}")
+        reader = bench.session.execute(tables.format(schema=Literal(bench.schema)).render(Quoting()))
         assert reader is not None
         return {str(name) for name in reader.read_all().column(0).to_pylist()}
 
