@@ -1,19 +1,9 @@
-"""The conformance suite of destinations, on a DuckDB file."""
-
-from __future__ import annotations
+"""The conformance suite that the plugin ships, with the promises of its tests."""
 
 from pathlib import Path
-from typing import Any
 
-import pytest
-from wherry.testing import DestinationSuite
-from wherry_destination_duckdb.destination import DuckDBDestination
+from wherry_destination_duckdb.suite import DuckDBSuite
 
 
-class TestDuckDB(DestinationSuite):
-    connector = DuckDBDestination
+class TestDuckDB(DuckDBSuite):
     promises = Path(__file__).with_name("promises.json")
-
-    @pytest.fixture
-    def config(self, tmp_path: Path) -> dict[str, Any]:
-        return {"path": str(tmp_path / "file.duckdb"), "threads": 2}

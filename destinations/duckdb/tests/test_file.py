@@ -199,3 +199,17 @@ def test_a_bad_memory_limit_names_the_setting(tmp_path: Path) -> None:
     made = duck(tmp_path / "x.duckdb", memory_limit="lots")
     with pytest.raises(UsageError, match="Memory must have a number"):
         made.open("p", schema="main")
+
+
+@pytest.mark.parametrize("batches", [0, 1])
+def test_readers_left_open_end_with_their_session(driver: Any, make: Any, batches: int) -> None:
+    driver.run(driver.target(), make(*({"id": n} for n in range(300_000))))
+    session = driver.open(read_only=True)
+    reader = session.read(driver.target())
+    for _ in range(batches):
+        assert reader.read_next_batch().num_rows > 0
+    session.close()
+    child = driver.child("driver.open().close()")
+    _, error = child.communicate(timeout=60)
+    assert child.returncode == 0, error
+    del reader

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import weakref
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from wherry.contracts.destination import Load, Session
@@ -40,6 +41,8 @@ class SqlSession(Session):
         self._renewal: lease.Renewal | None = None
         self._progress: dict[str, Progress] | None = None
         self._sequences: dict[state.Place, int] = {}
+        self._reading: weakref.WeakKeyDictionary[Generator[pa.RecordBatch, None, None], Connection]
+        self._reading = weakref.WeakKeyDictionary()
         self._open = True
         self._control = dialect.connect()
         try:
@@ -162,6 +165,10 @@ class SqlSession(Session):
             if not self._open:
                 return
             self._open = False
+            for going, connection in list(self._reading.items()):  # readers that nobody read to their end
+                with suppress(ValueError):  # another thread is reading
+                    going.close()
+                    connection.close()
             if self._renewal is not None:
                 self._renewal.stop()
             try:
@@ -235,10 +242,12 @@ class SqlSession(Session):
             connection.close()
             return None
 
-        def batches() -> Iterator[pa.RecordBatch]:
+        def batches() -> Generator[pa.RecordBatch, None, None]:
             try:
                 yield from reader
             finally:
                 connection.close()
 
-        return pa.RecordBatchReader.from_batches(reader.schema, batches())
+        going = batches()
+        self._reading[going] = connection
+        return pa.RecordBatchReader.from_batches(reader.schema, going)
