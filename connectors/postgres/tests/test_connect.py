@@ -61,6 +61,7 @@ def test_a_wrong_password_names_place_and_user_and_no_secret(
         source_of(wrong).check()
     place = f"127.0.0.1:{postgres_cluster.port}"
     assert caught.value.message == f'{place} refused user "wherry_password": password authentication failed'
+    assert caught.value.where == "password from the URL"
     assert caught.value.key == "password"
     assert "S3CR3T" not in str(caught.value.to_json())
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from wherry import SQL, Literal, Quoting, SourceError, UsageError
+from wherry import SQL, AuthError, Literal, Quoting, SourceError, UsageError
 
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.failures import translated
@@ -105,9 +105,15 @@ class Client:
             self._loop.close()
         self._loop = None
 
-    def _errors(self, subject: str = "") -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def _errors(self, subject: str = "") -> Iterator[None]:
         user = self.config.role() or _system_user()
-        return translated(self.address, self.database, user, subject)
+        try:
+            with translated(self.address, self.database, user, subject):
+                yield
+        except AuthError as error:
+            error.where = error.where or self.config.password_origin()
+            raise
 
     def _connected(self) -> asyncpg.Connection[Any]:
         if self._connection is None or self._connection.is_closed():

@@ -71,6 +71,14 @@ class PostgresConfig(ConnectorConfig):
         typed = parts.password or dict(parse_qsl(parts.query)).get("password")
         return unquote(typed) if typed else None
 
+    def password_origin(self) -> str | None:
+        """Where a password that has no key of its own came from; None if it has, or if there is none."""
+        if self.password is None and self.secret() is not None:
+            return "password from the URL"
+        if self.password is None and "PGPASSWORD" in os.environ:
+            return "password from PGPASSWORD in the environment"
+        return None
+
     def address(self) -> tuple[str, str]:
         """(host:port, database), as typed or from PGHOST, PGPORT, PGDATABASE, else libpq's defaults."""
         parts = urlsplit(self.url.get_secret_value() if self.url else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -12,14 +11,16 @@ Secret = SecretStr
 
 
 def public(text: str) -> str:
-    """A URI without its password; any other text as it is."""
-    if "://" not in text:
+    """A URI without its password, also one that holds a raw `/` or stands in the query; any other text as it is."""
+    scheme, mark, rest = text.partition("://")
+    if not mark:
         return text
-    parts = urlsplit(text)
-    if "@" not in parts.netloc:
-        return text
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{host}"))
+    place, question, query = rest.partition("?")
+    login, at, host = place.rpartition("@")
+    if at:
+        place = f"{login.partition(':')[0]}@{host}"
+    kept = [pair for pair in query.split("&") if "password" not in pair.partition("=")[0].lower()]
+    return f"{scheme}://{place}" + (question + "&".join(kept) if question and any(kept) else "")
 
 
 class ConnectorConfig(BaseModel):
