@@ -56,6 +56,21 @@ def test_a_merged_table_gets_one_unique_index_over_its_key(shop: Any, batch: Any
     assert [row[0].partition(" USING ")[2] for row in found] == ["btree (id)"]
 
 
+def test_a_user_who_may_no_longer_create_still_merges(
+    shop: Any, batch: Any, postgres_cluster: Any, postgres_password_user: str
+) -> None:
+    database = postgres_password_user.rpartition("/")[2]
+    postgres_cluster.psql("create schema shop", database)
+    postgres_cluster.psql("grant usage, create on schema shop to wherry_password", database)
+    session = shop.open(url=postgres_password_user)
+    shop.merge(session, batch([1, 2]))
+    postgres_cluster.psql("revoke create on schema shop from wherry_password", database)
+    receipt = shop.merge(session, batch([2, 3], ["two", "three"]))
+    session.close()
+    assert shop.sql("select id, note from shop.orders order by 1") == [(1, "note 1"), (2, "two"), (3, "three")]
+    assert (receipt.applied["orders"].inserted, receipt.applied["orders"].updated) == (1, 1)
+
+
 def test_keys_too_long_for_an_index_are_merged_without_one(shop: Any) -> None:
     import random
 

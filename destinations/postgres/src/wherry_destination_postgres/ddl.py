@@ -99,9 +99,12 @@ def tables(connection: PostgresConnection, namespace: str) -> set[str]:
 
 
 def unique(connection: PostgresConnection, table: Identifier, keys: Sequence[str]) -> bool:
-    """Make sure of a unique index over the key; False when the key's values are too long for one."""
+    """Make sure of a unique index over the key; False when its values are too long for one, or we may make none."""
     if connection.rows(_UNIQUE.format(table=_path(table), keys=[Literal(key) for key in keys])):
         return True
+    may_create = SQL("select has_schema_privilege({schema}, 'create')").format(schema=Literal(table.names[0]))
+    if not connection.rows(may_create)[0][0]:
+        return False
     connection.run(SQL("savepoint wherry_index"))
     try:
         connection.run(

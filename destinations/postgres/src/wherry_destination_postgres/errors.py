@@ -66,9 +66,7 @@ def translated(error: psycopg.Error, place: str, blocker: str = "") -> WherryErr
             f"{place}: waited too long for a lock{blocker}", key="lock_timeout", next="end that session, then run again"
         )
     if state == "42501":
-        return DestinationError(
-            f"{place}: {_first(error)}", next="grant the right to this user, or use another --schema"
-        )
+        return DestinationError(f"{place}: {_first(error)}", next=_right(_first(error)))
     if state == "53100":
         return DestinationError(f"{place}: the server's disk is full", next="make room on the server, then run again")
     if state == "25006":
@@ -80,6 +78,15 @@ def translated(error: psycopg.Error, place: str, blocker: str = "") -> WherryErr
             f"{place}: {_first(error)} ({(diag.message_detail or '').strip()})", next="drop what depends on it"
         )
     return DestinationError(f"{place}: {_first(error)} (SQLSTATE {state})", next="see the server's log")
+
+
+def _right(message: str) -> str:
+    """What helps a user who lacks a right."""
+    if "for database" in message:
+        return "create the schema for this user, or grant CREATE on the database"
+    if "for schema" in message:
+        return "grant USAGE and CREATE on the schema to this user, or use another --schema"
+    return "grant the right to this user, or use another --schema"
 
 
 def _first(error: psycopg.Error) -> str:
