@@ -5,8 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from wherry import Split
-from wherry.testing import SourceSuite
-from wherry.testing.reading import select
+from wherry.testing import SourceSuite, select
 
 from wherry_source_sample.source import SampleSource
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wherry.testing.memory import MemorySource as MemorySource
     from wherry.testing.memory import MemoryStream as MemoryStream
     from wherry.testing.memory import Store as Store
+    from wherry.testing.reading import select as select
     from wherry.testing.source_suite import SourceSuite as SourceSuite
 
 _HOME = {
@@ -33,6 +34,7 @@ _HOME = {
     "wherry.testing.faults": "Faults hang slow",
     "wherry.testing.harness": "run_sync",
     "wherry.testing.memory": "MemoryDestination MemorySource MemoryStream Store",
+    "wherry.testing.reading": "select",
     "wherry.testing.source_suite": "SourceSuite",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
