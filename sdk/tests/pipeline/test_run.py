@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from wherry import hookimpl
+from wherry import KIND, hookimpl
 from wherry.errors import DataError, StateError, StreamError, TransientError, UsageError, WherryError
 from wherry.host.hooks import observer
 from wherry.pipeline.lane import CommitEvery
@@ -241,6 +241,27 @@ def test_a_rebuild_tells_what_changed_of_the_table_and_no_more(world):
     ]
     assert told(1, Decimal("2.5"), "x") == []
     assert told("x") == []
+
+
+def test_nested_values_kept_as_json_stay_json_batch_after_batch_and_run_after_run(world):
+    class Flat(MemoryDestination):
+        def storage(self, field):
+            return (pa.string(),) if pa.types.is_nested(field.type) else super().storage(field)
+
+    def rows(*ids):
+        return tuple(pa.table({"id": [n], "doc": [{"n": n}], "at": [n]}) for n in ids)
+
+    for upto in (2, 3):
+        source = orders(rows(*range(upto)))
+        told = Told()
+        run_sync(
+            lambda source=source: MemorySource.of(source), Flat.of(world.store),
+            observers=(observer(told, "told", builtin=True),),
+        )  # fmt: skip
+        assert told.changes == []
+    doc = world.store.table("memory", "orders").schema.field("doc")
+    assert (doc.type, doc.metadata[KIND]) == (pa.string(), b"json")
+    assert [r["doc"] for r in world.rows()] == [f'{{"n": {n}}}' for n in range(3)]
 
 
 def test_a_changed_mode_is_refused_and_the_choice_is_remembered(world):

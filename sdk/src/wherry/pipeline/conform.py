@@ -143,7 +143,7 @@ class Conformer:
         if current.type.equals(field.type) or (
             _kind(current) == _kind(storage[0]) and current.type.equals(storage[0].type)
         ):
-            return [_merge_kind(current, field), *self._widened(current, storage)]
+            return [_merge_kind(current, storage[0]), *self._widened(current, storage)]
         return self._widened(current, storage)
 
     def _widened(self, current: pa.Field, storage: list[pa.Field]) -> list[pa.Field]:
