@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from wherry import Counts, DataError, DestinationError, Entry, LeaseError, StateError
+from wherry import Counts, DataError, DestinationError, Entry, LeaseError, StateError, TransientError
 
 KEYED = pa.schema([("id", pa.int64()), ("note", pa.string()), ("at", pa.timestamp("us", "UTC"))])
 
@@ -73,7 +73,7 @@ def test_two_loads_of_one_split_cannot_both_commit(driver: Any, make: Any) -> No
     loads = [driver.stage(session, plan, target, make({"id": n})) for n in range(2)]
     counted = Entry(bookmark=1, counts={"orders": Counts(mapped=1)})
     assert loads[0].commit(counted).seq == 1
-    with pytest.raises(LeaseError):
+    with pytest.raises(TransientError):
         loads[1].commit(counted)
     session.close()
     assert driver.read(target) == [{"id": 0, "note": None}]

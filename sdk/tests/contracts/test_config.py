@@ -1,16 +1,15 @@
 import pytest
-
 from wherry import public
 
 
 @pytest.mark.parametrize(
     ("typed", "shown"),
     [
-        ("postgresql://ana:secret@host:1/db?sslmode=require", "postgresql://ana@host:1/db?sslmode=require"),
-        ("postgresql://ana:se/cr@et@host/db", "postgresql://ana@host/db"),
-        ("mysql://host/db?password=secret&a=b", "mysql://host/db?a=b"),
-        ("mysql://host/db?password=secret", "mysql://host/db"),
-        ("mysql://ana@host/db", "mysql://ana@host/db"),
+        ("shop://ana:secret@host:1/db?sslmode=require", "shop://ana@host:1/db?sslmode=require"),
+        ("shop://ana:se/cr@et@host/db", "shop://ana@host/db"),
+        ("shop://host/db?password=secret&a=b", "shop://host/db?a=b"),
+        ("shop://host/db?password=secret", "shop://host/db"),
+        ("shop://ana@host/db", "shop://ana@host/db"),
         ("./data/*.csv", "./data/*.csv"),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_commit_in_doubt_has_happened() -> None:
     with pytest.raises(TransientError, match="no answer"):
         load.commit(entry)
     assert tables_equal(store.table("kit", "t"), ROWS)
-    with pytest.raises(LeaseError, match="has moved"):
+    with pytest.raises(TransientError, match="has moved"):
         bench.put(target, ROWS, plan)
     opened = bench.session.resume(plan).open
     assert opened is not None

@@ -155,7 +155,8 @@ class Load(ABC):
     def commit(self, entry: Entry) -> Receipt:
         """Additive DDL, then one transaction: apply, record, compare-and-swap of the split's state, COMMIT.
 
-        Raises without a trace in the destination when the counts differ or the swap does not match (`LeaseError`).
+        Raises without a trace in the destination when the counts differ or the swap does not match: `LeaseError` when
+        another run has taken over, `TransientError` when an earlier commit of this run moved the split (`resume` it).
         """
 
     @abstractmethod

@@ -10,7 +10,7 @@ from typing import Any
 from wherry.contracts.loading import Lease, Receipt
 from wherry.contracts.values import Bookmark, Progress, ReadPlan
 from wherry.contracts.wire import from_json, to_json
-from wherry.errors import LeaseError, StateError
+from wherry.errors import LeaseError, StateError, TransientError
 from wherry.sql.compose import SQL, Part, Value
 from wherry.sql.dialect import Connection
 from wherry.sql.meta import Meta, condition
@@ -131,7 +131,8 @@ def sequences(meta: Meta, connection: Connection, pipeline: str) -> dict[Place, 
 def swap(meta: Meta, connection: Connection, lease: Lease, place: Place, seq: int, change: Mapping[str, Value]) -> None:
     """The fence: move the row at `place` from `seq` to the next; last before COMMIT.
 
-    A bookmark of None leaves the one that is there.
+    A bookmark of None leaves the one that is there. `LeaseError`: another run has taken over. `TransientError`: the
+    row moved in this run, by a commit whose answer was lost; to be resumed from where it stands now.
     """
     where: dict[str, Value] = {
         "pipeline": lease.pipeline, "plan_key": place[0], "plan_id": place[1], "split_key": place[2], "seq": seq,
@@ -139,6 +140,8 @@ def swap(meta: Meta, connection: Connection, lease: Lease, place: Place, seq: in
     }  # fmt: skip
     # The epoch is written too: in some engines only writers of one column collide, and a take-over writes the epoch.
     if meta.update(connection, "_wherry_state", {**change, "seq": seq + 1, "epoch": lease.epoch}, where) != 1:
+        if meta.select(connection, "_wherry_state", ("seq",), {k: v for k, v in where.items() if k != "seq"}):
+            raise TransientError(f"an earlier commit of {place[0]} went through after all: nothing was committed twice")
         raise LeaseError(
             f"pipeline {lease.pipeline} moved on without run {lease.epoch} ({place[0]}): nothing was committed",
             next="run it again",

@@ -12,7 +12,7 @@ import pytest
 from wherry.contracts.destination import Load
 from wherry.contracts.loading import Counts, Target
 from wherry.contracts.values import ReadPlan
-from wherry.errors import LeaseError, WherryError
+from wherry.errors import LeaseError, TransientError, WherryError
 from wherry.testing.bench import Bench, write
 from wherry.testing.compare import tables_equal
 from wherry.testing.destination_suite.base import DestinationBase, people
@@ -96,7 +96,7 @@ class FenceTests(DestinationBase):
         target, plan = self._begun(bench)
         one, two = self._written(bench, plan, target), self._written(bench, plan, target)
         one.commit(bench.entry({"t": 1}, bookmark={"one": 1}))
-        with pytest.raises(LeaseError):
+        with pytest.raises(TransientError):
             two.commit(bench.entry({"t": 1}, bookmark={"two": 2}))
         two.abort()
         assert tables_equal(bench.read(target, BEFORE), pa.concat_tables([BEFORE, MORE]))
@@ -111,7 +111,7 @@ class FenceTests(DestinationBase):
         try:
             self._written(bench, plan, target).commit(bench.entry({"t": 1}, bookmark={"n": 1}))
             behind = self._written(bench, plan, target, worker)
-            with pytest.raises(LeaseError):
+            with pytest.raises(TransientError):
                 behind.commit(bench.entry({"t": 1}, bookmark={"n": 1}))
             behind.abort()
             known = worker.resume(plan).open

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wherry.contracts.destination import Load
 from wherry.contracts.loading import Applied, Counts, Entry, Receipt, Target
 from wherry.contracts.values import ReadPlan, Split
-from wherry.errors import DestinationError, LeaseError
+from wherry.errors import DestinationError, TransientError
 from wherry.testing.memory.store import Contents, Loaded, Row
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class MemoryLoad(Load):
         key = (self.session.hold, self.plan.key, self.split.key)
         row = draft.state.get(key)
         if row is None or (row.seq, row.epoch) != (self.seq, self.session.lease.epoch):
-            raise LeaseError(f'split "{self.split.key}" has moved since this load began; nothing kept')
+            raise TransientError(f'split "{self.split.key}" has moved since this load began; nothing kept')
         bookmark = row.bookmark if entry.bookmark is None else entry.bookmark
         draft.state[key] = Row(seq=row.seq + 1, epoch=row.epoch, bookmark=bookmark, done=entry.done)
 
