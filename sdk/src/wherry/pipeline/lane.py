@@ -51,6 +51,7 @@ class _Lane:
     position: int = 0
     prepared: int = -1
     counts: Counts = field(default_factory=Counts)
+    rejects: int = 0
     total: int = 0
     handed: int = 0
     """Rows that the open load holds."""
@@ -219,6 +220,7 @@ class Lane:
             rejected=counts.rejected + rejects.count,
             bytes=counts.bytes + conformed.nbytes,
         )
+        lane.rejects += rejects.count
         self.work.rejected += rejects.count
         if conformed.num_rows or rejects.count:
             with at_destination():
@@ -312,8 +314,8 @@ class Lane:
         lanes = self._streams.values()
         counts = {lane.name: lane.counts for lane in lanes if lane.prepared >= 0 or lane.counts.read}
         for lane in lanes:
-            if lane.counts.rejected:
-                counts[lane.name + REJECTED] = Counts(read=lane.counts.rejected, mapped=lane.counts.rejected)
+            if lane.rejects:  # kept also when a truncation emptied the stream itself
+                counts[lane.name + REJECTED] = Counts(read=lane.rejects, mapped=lane.rejects)
         return counts
 
     def _after_commit(self, entry: Entry, receipt: Receipt) -> None:
