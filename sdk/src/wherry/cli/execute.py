@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -64,7 +65,7 @@ def execute(app: App, job: Job) -> int:
     except WherryError as error:
         code = error.exit_code
         app.recorders = recorders
-        raise
+        raise _named(error, job)
     finally:
         _finished(events, outcome, code, began)
         events.close()
@@ -89,8 +90,15 @@ def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop) ->
     for stream in outcome.failed:
         if stream.error is not None:
             end = job.destination if is_destinations(stream.error) else job.source
-            stream.error = end.configured.explain(stream.error)
+            stream.error = _named(end.configured.explain(stream.error), job)
     return outcome
+
+
+def _named(error: WherryError, job: Job) -> WherryError:
+    """The error, its next step with the destination as it was typed."""
+    if error.next:
+        error.next = error.next.replace(" DEST ", f" {shlex.quote(job.typed)} ")
+    return error
 
 
 def _observers(app: App, job: Job, pipeline: str) -> tuple[list[Observer], list[Any], list[Any]]:
