@@ -1,0 +1,100 @@
+"""What the pages show is what happens: files that they contain are written, commands run, outputs compared.
+
+A block ```` ```python title=source.py ```` is (the next part of) that file; `$ ` begins a command; Python without a
+title is run. All blocks of a page share one folder, with a PostgreSQL on localhost where the page speaks of one.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from console import differences, examples, run
+from documents import ROOT, Block, blocks, pages
+from wherry.config.project import Project
+from wherry_cluster import Cluster
+
+SHOP = """
+create table orders (id int primary key, amount numeric(10,2), updated_at timestamptz not null);
+create index on orders (updated_at);
+insert into orders select n, n / 3.0, '2024-01-01'::timestamptz + n * interval '1 hour' from generate_series(1, 50) n;
+create table countries (code text primary key, name text);
+insert into countries values ('DE', 'Germany'), ('JP', '日本');
+grant all on all tables in schema public to ana;
+"""
+RUN = [page for page in pages() if any(b.language in ("console", "python") for b in blocks(page))]
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_examples_do_what_the_page_shows(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    wants_server = "postgresql://ana@localhost" in page.read_text()
+    with server(request) if wants_server else nothing() as variables:
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "orders.csv").write_text("id,day\n1,2024-05-01\n")
+        wrong = []
+        for block in blocks(page):
+            wrong += follow(block, tmp_path, variables)
+        assert not wrong
+
+
+def follow(block: Block, folder: Path, variables: dict[str, str]) -> list[str]:
+    """Do what a block says; what came out otherwise."""
+    if block.title:
+        with (folder / block.title).open("a") as file:
+            file.write(block.text)
+        return []
+    if block.language == "python":
+        done = subprocess.run([sys.executable, "-W", "error", "-c", block.text], cwd=folder, capture_output=True, text=True)
+        return [f"{block.place}: {done.stderr}"] if done.returncode else []
+    if block.language != "console":
+        return []
+    return [
+        f"{example.place}: $ {example.command}: {line}"
+        for example in examples(block)
+        for line in differences(example, run(example, folder, **variables))
+    ]
+
+
+@contextmanager
+def nothing() -> Iterator[dict[str, str]]:
+    yield {}
+
+
+@contextmanager
+def server(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """`postgresql://ana@localhost/shop`, with two tables, and `/warehouse`, which is empty; the port is the default."""
+    cluster: Cluster = request.getfixturevalue("postgres_cluster")
+    if not cluster.psql("select 1 from pg_roles where rolname = 'ana'"):
+        cluster.psql("create role ana login")
+    for name in ("shop", "warehouse"):
+        cluster.psql(f"create database {name} owner ana")
+    cluster.psql(SHOP, "shop")
+    try:
+        yield {"PGPORT": str(cluster.port)}
+    finally:
+        for name in ("shop", "warehouse"):
+            cluster.drop_database(cluster.url(name))
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_wherry_yaml_that_is_shown_can_be_read(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page):
+        if block.language == "yaml":
+            assert isinstance(yaml.safe_load(block.text), dict), block.place
+            (tmp_path / "wherry.yaml").write_text(block.text)
+            Project.read(tmp_path / "wherry.yaml")
+
+
+def test_an_example_that_prints_something_else_is_found(tmp_path: Path) -> None:
+    block = Block(ROOT / "README.md", 1, "console", "", "$ echo 3 rows in 0.2 s\n4 rows in 0.1 s\n$ echo a; echo b\na\n…\n")
+    first, second = examples(block)
+    assert differences(first, run(first, tmp_path)) == [
+        "shown, not printed: 4 rows in TIME",
+        "printed, not shown: 3 rows in TIME",
+    ]
+    assert differences(second, run(second, tmp_path)) == []
