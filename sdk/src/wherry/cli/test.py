@@ -10,7 +10,7 @@ from wherry.cli.app import debug_option
 from wherry.errors import PluginError
 
 
-@click.command()
+@click.command(short_help="Does an installed plugin keep the contract?")
 @click.argument("plugin")
 @click.option(
     "--report",
