@@ -44,6 +44,7 @@ class Boundary:
         self._numbers: set[str] = set()
         self._old_top: str | None = known.get("top")
         self._old_unit: str | None = known.get("unit")
+        self._old: Any = None
         self._top: Any = None
         self._floor: Any = None
         self._rows: dict[Cells, tuple[Any, int]] = {}
@@ -58,21 +59,29 @@ class Boundary:
         if self._type is None:
             self._set_type(batch.schema.field(self.cursor).type)
         order = _order(batch.column(self.cursor))
+        if self._old is None and self._old_top is not None:
+            self._old = pa.scalar(self._old_top).cast(order.type).as_py()
         self._observe(batch, order)
         return self._drop_known(batch, order)
 
-    def to_json(self) -> dict[str, Any] | None:
-        """What to keep in the envelope; None when no row was ever seen."""
+    def to_json(self, done: bool = True) -> dict[str, Any] | None:
+        """What to keep in the envelope; None when no row was ever seen.
+
+        done: the read is over. Before that, rows that an earlier load holds may still come, and stay known.
+        """
         if self._top is None:
             return self._stored
-        top: dict[str, Any] = {"top": str(self._top), "type": type(self._top).__name__}
+        left, highest = Counter[Any](), self._top
+        if not done and self._old is not None and (self.lookback or self._old == self._top):
+            left, highest = +self._known, max(self._old, self._top)
+        top: dict[str, Any] = {"top": str(highest), "type": type(highest).__name__}
         if self._type is not None and (counted := unit(self._type)):
             top["unit"] = counted
         if self.overflow:
             return top | {"overflow": True}
-        if self._numbers:
-            top["numbers"] = sorted(self._numbers)
-        return top | _rows_json({row: n for row, (_, n) in self._rows.items()})
+        if found := self._numbers | (self._was_number if left else set()):
+            top["numbers"] = sorted(found)
+        return top | _rows_json(Counter({row: n for row, (_, n) in self._rows.items()}) + left)
 
     def _set_type(self, cursor_type: pa.DataType) -> None:
         """The cursor's type is known; what was stored may count in another unit."""
@@ -90,8 +99,8 @@ class Boundary:
     def _drop_known(self, batch: pa.RecordBatch, order: pa.Array) -> pa.RecordBatch:
         if not self._known or self._old_top is None:
             return batch
-        old_top = pa.scalar(self._old_top).cast(order.type)
-        again = pc.less_equal(order, old_top) if self.lookback else pc.equal(order, old_top)
+        old = pa.scalar(self._old, order.type)
+        again = pc.less_equal(order, old) if self.lookback else pc.equal(order, old)
         candidates = pc.indices_nonzero(pc.fill_null(again, False)).to_pylist()
         known = self._recognised(frozenset(batch.schema.names))
         gone = set()
@@ -140,8 +149,13 @@ class Boundary:
         self._rows = {h: (v, n) for h, (v, n) in self._rows.items() if v >= self._floor}
 
 
-def _rows_json(rows: dict[Cells, int]) -> dict[str, Any]:
+def _rows_json(rows: Counter[Any]) -> dict[str, Any]:
     """`columns` and `rows`, a row being its cells side by side; without columns whole rows."""
+    if any(isinstance(row, str) for row in rows):
+        marks = Counter[str]()
+        for row, count in rows.items():
+            marks[row if isinstance(row, str) else whole(row)] += count
+        return {"rows": dict(sorted(marks.items()))}
     names = sorted({name for row in rows for name, _ in row})
     if len(names) * len(rows) > CELLS:
         return {"rows": dict(sorted((whole(row), n) for row, n in rows.items()))}
@@ -168,23 +182,29 @@ def shown_top(stored: dict[str, Any], cursor_type: pa.DataType) -> str | None:
     return None if known._old_top is None else _show(known._old_top, cursor_type)
 
 
-def merge(boundaries: list[dict[str, Any] | None]) -> dict[str, Any] | None:
-    """One boundary for several finished splits of a stream: that of the highest cursor value."""
+def old(stored: dict[str, Any]) -> dict[str, Any]:
+    """A boundary that an earlier plan left, marked: a split that sees no row of it does not vouch for it."""
+    return stored | {"old": True}
+
+
+def merge(boundaries: list[dict[str, Any] | None], lookback: float = 0) -> dict[str, Any] | None:
+    """One boundary for several finished splits of a stream: that of the highest cursor value.
+
+    With a look-back rows of all splits are kept, since any of them may be read again.
+    """
     known = [b for b in boundaries if b]
     if not known:
         return None
-    highest = max(_rank(b) for b in known)
-    known = [b for b in known if _rank(b) == highest]
+    fresh = [b for b in known if "old" not in b]
+    if not fresh:
+        return {k: v for k, v in known[0].items() if k != "old"}
+    highest = max(_rank(b) for b in fresh)
+    known = sorted((b for b in fresh if lookback or _rank(b) == highest), key=_rank, reverse=True)
     if any("rows" not in b for b in known):
         return {k: v for k, v in known[0].items() if k != "rows"} | {"overflow": True}
     rows = sum((_known(b) for b in known), Counter[Any]())
     plain = {k: v for k, v in known[0].items() if k not in ("rows", "columns")}
-    if all("columns" in b for b in known):
-        return plain | _rows_json(rows)
-    marks = Counter[str]()
-    for row, count in rows.items():
-        marks[row if isinstance(row, str) else whole(row)] += count
-    return plain | {"rows": dict(sorted(marks.items()))}
+    return plain | _rows_json(rows)
 
 
 def _rank(stored: dict[str, Any]) -> Any:

@@ -10,10 +10,14 @@ class Budget:
 
     def __init__(self, total: int, lanes: int):
         self.total = total
-        self.share = max(1, total // (2 * max(1, lanes)))
         self._free = total
         self._held: dict[object, int] = {}
         self._changed = threading.Condition()
+        self.divide(lanes)
+
+    def divide(self, lanes: int) -> None:
+        """Between so many lanes from now on."""
+        self.share = max(1, self.total // (2 * max(1, lanes)))
 
     def acquire(self, lane: object, size: int, stop: threading.Event) -> bool:
         """Wait until `size` bytes are the lane's; False when `stop` was set meanwhile.
@@ -26,14 +30,17 @@ class Budget:
                     return False
                 self._changed.wait(0.2)
             self._free -= size
-            self._held[lane] = self._held.get(lane, 0) + size
+            if size:
+                self._held[lane] = self._held.get(lane, 0) + size
             return True
 
     def release(self, lane: object, size: int) -> None:
         """Give bytes back."""
         with self._changed:
             self._free += size
-            self._held[lane] -= size
+            left = self._held.pop(lane, 0) - size
+            if left > 0:
+                self._held[lane] = left
             self._changed.notify_all()
 
     def _fits(self, lane: object, size: int) -> bool:

@@ -6,10 +6,11 @@ import threading
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wherry.contracts.destination import Destination
 from wherry.contracts.loading import Target
-from wherry.contracts.values import KIND, OP, POSITION, UNSET, Selection
+from wherry.contracts.values import KIND, OP, PARTIAL, POSITION, UNSET, Selection
 from wherry.errors import DataError, SchemaError
 from wherry.pipeline import types
 from wherry.pipeline.lattice import InexactError, exact_cast, join
@@ -43,6 +44,8 @@ class Conformer:
         live: pa.Schema | None = None,
     ):
         self.selection = selection
+        self.schema = selection.stream.schema
+        """The stream's columns as last announced: what positions in partial updates refer to."""
         self.target = target
         self.version = 0
         self.told = target.schema if live is None else live
@@ -79,28 +82,36 @@ class Conformer:
                     if fitted is not None:
                         fields.append(fitted[0])
                         columns.append(fitted[1])
-            self._translate_unset(fields, columns)
+            if OP in batch.schema.names:
+                self._translate_unset(fields, columns, batch.num_rows)
             change = self._change()
             return _batch(fields, columns, batch.num_rows), change
 
-    def _translate_unset(self, fields: list[pa.Field], columns: list[pa.Array]) -> None:
-        """Positions of untouched columns, given in the stream's schema, become those of the target's."""
-        at = next((i for i, f in enumerate(fields) if f.name == UNSET), None)
-        if at is None:
-            return
+    def _translate_unset(self, fields: list[pa.Field], columns: list[pa.Array], rows: int) -> None:
+        """Positions of untouched columns, given in the stream's schema, become those of the target's.
+
+        A partial update leaves alone what its batch does not have, whether it says so or not.
+        """
+        ops = next(c for f, c in zip(fields, columns, strict=True) if f.name == OP)
+        at = next((i for i, f in enumerate(fields) if f.name == UNSET), len(fields))
+        if at == len(fields):
+            if not pc.any(pc.equal(ops, PARTIAL), min_count=0).as_py():
+                return
+            fields.append(pa.field(UNSET, pa.list_(pa.int16())))
+            columns.append(pa.nulls(rows, fields[at].type))
         path, schema = self.selection.stream.path, self.target.schema
         place = {
             i: schema.get_field_index(self._names.column(path, name))
-            for i, name in enumerate(self.selection.stream.schema.names)
+            for i, name in enumerate(self.schema.names)
             if name not in _PASSED and (self._kept is None or name in self._kept)
         }
         present = {f.name for f in fields}
         absent = [i for i, name in enumerate(schema.names) if name not in present]
-        rows = [
-            None if row is None else sorted({place[i] for i in row if place.get(i, -1) >= 0} | set(absent))
-            for row in columns[at].to_pylist()
+        alone = [
+            sorted({place[i] for i in row or () if place.get(i, -1) >= 0} | set(absent)) if op == PARTIAL else None
+            for row, op in zip(columns[at].to_pylist(), ops.to_pylist(), strict=True)
         ]
-        columns[at] = pa.array(rows, pa.list_(pa.int16()))
+        columns[at] = pa.array(alone, pa.list_(pa.int16()))
         fields[at] = pa.field(UNSET, pa.list_(pa.int16()))
 
     def _fit(self, field: pa.Field, column: pa.Array) -> tuple[pa.Field, pa.Array] | None:
@@ -108,11 +119,11 @@ class Conformer:
         if wanted is not None:
             field = wanted
             column = self._force(field, column)
-        if pa.types.is_null(field.type):
-            return None  # not a type yet: the column comes with its first value
         name = self._names.column(self.selection.stream.path, field.name)
         index = self.target.schema.get_field_index(name)
         current = self.target.schema.field(index) if index >= 0 else None
+        if pa.types.is_null(field.type):  # not a type yet: the column comes with its first value
+            return None if current is None else (current, pa.nulls(len(column), current.type))
         for candidate in self._candidates(field, current):
             try:
                 fitted = exact_cast(column, candidate.type)
@@ -223,10 +234,17 @@ def _holds(wide: pa.Field, field: pa.Field) -> bool:
     return joined is not None and bool(joined.equals(wide.type))
 
 
+def refit(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Conformed rows with the types of a schema that has grown since: another lane widened a column."""
+    for i, field in enumerate(rows.schema):
+        place = schema.get_field_index(field.name)
+        if place >= 0 and not schema.field(place).type.equals(field.type):
+            rows = rows.set_column(i, schema.field(place), exact_cast(rows.column(i), schema.field(place).type))
+    return rows
+
+
 def with_position(batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
     """The batch with a column `_wherry_pos` that counts from `first`."""
-    import pyarrow.compute as pc
-
     ones = pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), batch.num_rows), start=first - 1)
     return batch.append_column(pa.field(POSITION, pa.int64()), ones)
 

@@ -1,16 +1,17 @@
 """The envelope a destination keeps for a split: the source's bookmark, the boundary, what it covers, the choice made.
 
     {"v": 1, "source": <bookmark>, "from": <address>, "covers": <hash>, "boundary": {stream: ...},
-     "choice": {stream: {mode, key, ...}}, "rebuild": [stream, ...]}
+     "choice": {stream: {mode, key, ...}}, "rebuild": [stream, ...], "appeared": [selection, ...], "begun": true}
 
-`from` is the source's canonical address. `rebuild` stands only in open plans: tables made anew aside in any mode.
+`from` is the source's canonical address. Only in open plans stand `rebuild`: tables made anew aside in any mode;
+`appeared`: selections of streams that the plan did not have; `begun`: rows of the split were loaded.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,10 +48,9 @@ def choice(selection: Selection) -> dict[str, Any]:
 
 
 def seal(
-    bookmark: Bookmark, boundaries: dict[str, JsonValue], plan: ReadPlan, identity: str, rebuild: Collection[str] = ()
-) -> JsonValue:
-    """The envelope for a bookmark of one of the plan's splits."""
-    selections = streams_of(plan)
+    bookmark: Bookmark, boundaries: dict[str, JsonValue], selections: Sequence[Selection], identity: str
+) -> dict[str, Any]:
+    """The envelope for a bookmark that stands for these streams."""
     envelope: dict[str, Any] = {
         "v": VERSION,
         "source": bookmark,
@@ -61,8 +61,6 @@ def seal(
     if kept:
         envelope["boundary"] = kept
     envelope["choice"] = {s.stream.path: choice(s) for s in selections}
-    if rebuild:
-        envelope["rebuild"] = sorted(rebuild)
     return envelope
 
 
@@ -83,6 +81,12 @@ def all_of(progress: Progress) -> list[dict[str, Any]]:
     """Every envelope of a plan key: the lasting one, and those of an open plan's splits."""
     splits = progress.open.splits if progress.open is not None else ()
     return [open_(e) for e in (progress.bookmark, *(s.bookmark for s in splits)) if e is not None]
+
+
+def rebuilding(progress: Progress) -> set[str]:
+    """Streams whose tables the open plan makes anew aside, in whatever mode."""
+    splits = progress.open.splits if progress.open is not None else ()
+    return {path for s in splits for path in open_(s.bookmark).get("rebuild", ())}
 
 
 def unwrap(progress: Progress) -> Progress:

@@ -15,7 +15,7 @@ from wherry.contracts.values import Bookmark, Progress, ReadPlan, Selection, Str
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.conform import Change, Conformer
 from wherry.pipeline.names import NameMap
-from wherry.pipeline.run import Names, Prepared, Settings, prepare
+from wherry.pipeline.run import GONE, Names, Prepared, Settings, prepare
 from wherry.pipeline.select import Choice, refuse_unheard
 from wherry.pipeline.sides import at_destination, at_source
 from wherry.pipeline.work import schema_of, table_of
@@ -115,6 +115,7 @@ def _outlook(
     known = bare.get(planned.plan.key if planned else path, Progress())
     resumed = planned is not None and known.open is not None and planned.plan.id == known.open.id != ""
     rebuilt = selection.mode == "replace" or choice.rebuild
+    asked = rebuilt and not prepared.hidden.get(path, "").startswith(GONE)
     used = known.bookmark if not rebuilt and selection.limit is None else None
     lower, upper = _bounds(selection, used, planned)
     return Outlook(
@@ -122,7 +123,7 @@ def _outlook(
         fate="created" if not table.exists else "rebuilt" if rebuilt and planned else "kept",
         cursor=selection.cursor, reads=_reads(selection, used, planned, known if resumed else None),
         lower=lower, upper=upper, bookmark=used,
-        without=None if used is not None or rebuilt else prepared.hidden.get(path, "none yet"),
+        without=None if used is not None or asked else prepared.hidden.get(path, "none yet"),
         row_estimate=selection.stream.row_estimate,
         added=table.change.added if table.change and table.exists else {},
         widened=table.change.widened if table.change and table.exists else {},

@@ -17,7 +17,7 @@ from wherry.contracts.values import Bookmark, JsonValue, Mark, Selection, Split
 from wherry.errors import StreamError
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.boundary import Boundary
-from wherry.pipeline.conform import Conformer, with_position
+from wherry.pipeline.conform import Conformer, refit, with_position
 from wherry.pipeline.reader import End, Reader, Rows
 from wherry.pipeline.rejects import REJECTED, Rejects
 from wherry.pipeline.sides import at_destination
@@ -50,6 +50,8 @@ class _Lane:
     schema: Any
     position: int = 0
     prepared: int = -1
+    target: Any = None
+    """As the load was last prepared for it."""
     counts: Counts = field(default_factory=Counts)
     rejects: int = 0
     total: int = 0
@@ -77,6 +79,8 @@ class Lane:
         self._streams: dict[str, _Lane] = {}
         self._parts: dict[str, tuple[str, ...]] = {}
         self._complete: set[str] = set()
+        self._unwanted: set[str] = set()
+        self._rejected = 0
         self._changed = False
         self._rows = self._bytes = 0
         self._since = time.monotonic()
@@ -84,7 +88,7 @@ class Lane:
         self._commits = 0
         for selection in split.streams:
             self._add(selection)
-        self._whole = any(s.mode == "history" and _is_snapshot(s) for s in split.streams)
+        self._whole = any(s.mode == "history" and self._is_whole(s) for s in split.streams)
 
     def run(self) -> bool:
         """Move the split's rows; raises whatever ended it, with nothing uncommitted left behind."""
@@ -114,10 +118,10 @@ class Lane:
         if end.error is not None:
             raise end.error
         if end.stopped:
-            if self._at_bookmark and self._changed and not self._whole:
+            if self._at_bookmark and self._changed and not self._whole and not self._overflowing():
                 self._commit(reader, done=False)
             return False
-        self._complete |= {s.stream.path for s in self.split.streams if _is_snapshot(s)}
+        self._complete |= {s.stream.path for s in self.split.streams if self._is_whole(s)}
         if self.work.must_record(self.split, self._changed):
             self._refuse_overflow()
             self._commit(reader, done=True)
@@ -137,6 +141,10 @@ class Lane:
         lane = _Lane(conformer=self.work.conformer(selection), boundary=boundary, schema=selection.stream.schema)
         self._streams[path] = lane
         return lane
+
+    def _is_whole(self, selection: Selection) -> bool:
+        """Whether the end of this split's read shows every key there is, so that absent ones are gone."""
+        return _is_snapshot(selection) and self.work.alone(selection.stream.path)
 
     def _stream(self, path: str) -> _Lane:
         if path not in self._streams:
@@ -168,9 +176,12 @@ class Lane:
         if path in self._streams:
             lane = self._streams[path]
             lane.schema = mark.stream.schema
+            lane.conformer.schema = mark.stream.schema
             self._report_change(path, lane, lane.conformer.announce(mark.stream.schema))
-        elif (selection := self.work.context.select(mark.stream)) is not None:
+        elif (selection := self.work.appears(mark.stream)) is not None:
             self._add(selection)
+        else:
+            self._unwanted.add(path)
 
     def _take_bookmark(self, bookmark: Bookmark, reader: Reader) -> None:
         self._changed = self._changed or bookmark != self._bookmark
@@ -199,6 +210,8 @@ class Lane:
             )
 
     def _rows_read(self, item: Rows) -> None:
+        if item.stream in self._unwanted:
+            return
         lane = self._stream(item.stream)
         limit = lane.conformer.selection.limit
         batch = item.data if limit is None else item.data.slice(0, limit - lane.total)
@@ -221,7 +234,8 @@ class Lane:
             bytes=counts.bytes + conformed.nbytes,
         )
         lane.rejects += rejects.count
-        self.work.rejected += rejects.count
+        self._rejected += rejects.count
+        self.work.reject(rejects.count)
         if conformed.num_rows or rejects.count:
             with at_destination():
                 self._write(item.stream, lane, conformed, rejects)
@@ -238,7 +252,7 @@ class Lane:
             if target.mode in POSITIONED:
                 rows = with_position(rows, lane.position)
                 lane.position += rows.num_rows
-            load.write(lane.name, rows)
+            load.write(lane.name, refit(rows, lane.target.schema))
         if rejects.count:
             rejected = rejects.target(target)
             load.prepare(rejected)
@@ -262,9 +276,11 @@ class Lane:
 
     def _prepare(self, path: str, lane: _Lane) -> Load:
         load = self._open_load()
-        if lane.prepared < lane.conformer.version:
-            load.prepare(self.work.placed(lane.conformer.target))
-            lane.prepared = lane.conformer.version
+        version = lane.conformer.version  # first: a target that another lane grows meanwhile is only newer
+        if lane.prepared < version:
+            lane.target = self.work.placed(lane.conformer.target)
+            load.prepare(lane.target)
+            lane.prepared = version
         return load
 
     def _report_change(self, path: str, lane: _Lane, change: Any) -> None:
@@ -274,16 +290,17 @@ class Lane:
             )
 
     def _report_abort(self) -> None:
+        self.work.reject(-self._rejected)
         for path, lane in self._streams.items():
             if lane.handed:
                 self.work.context.events.load_aborted(stream=path, rows=lane.handed)
                 lane.handed = 0
 
-    def _seal(self) -> JsonValue:
+    def _seal(self, done: bool) -> JsonValue:
         boundaries = {
-            path: lane.boundary.to_json() for path, lane in self._streams.items() if lane.boundary is not None
+            path: lane.boundary.to_json(done) for path, lane in self._streams.items() if lane.boundary is not None
         }
-        return self.work.seal(self._bookmark, boundaries)
+        return self.work.seal(self._bookmark, boundaries, begun=not done)
 
     def _commit(self, reader: Reader, *, done: bool) -> None:
         with at_destination():
@@ -294,21 +311,26 @@ class Lane:
                     self._prepare(path, lane)
             counts = self._counts()
             entry = Entry(
-                bookmark=self._seal(),
+                bookmark=self._seal(done),
                 done=done,
                 counts=counts,
-                complete=self._complete_streams() if done and self._commits == 0 else (),
+                complete=self._complete_streams() if done else (),
                 parts=self._parts,
                 started=self._begun,
             )
             receipt = load.commit(entry)
         self._load = None
         self._after_commit(entry, receipt)
-        if self._bookmark is not None:
+        sampled = any(s.limit is not None for s in self.split.streams)
+        if self._bookmark is not None and not sampled:
             reader.acknowledge(self._bookmark)
 
     def _complete_streams(self) -> tuple[str, ...]:
-        return tuple(sorted(self._streams[path].name for path in self._complete if path in self._streams))
+        """Those of which this very load holds all rows: no other split, no earlier load of this one has some."""
+        if self._commits or self._start.get("begun"):
+            return ()
+        found = {path for path in self._complete & self._streams.keys() if self.work.alone(path)}
+        return tuple(sorted(self._streams[path].name for path in found))
 
     def _counts(self) -> dict[str, Counts]:
         lanes = self._streams.values()
@@ -320,6 +342,7 @@ class Lane:
 
     def _after_commit(self, entry: Entry, receipt: Receipt) -> None:
         self._commits += 1
+        self._rejected = 0
         self._sealed = entry.bookmark
         self.work.committed(self.split, entry, receipt)
         for lane in self._streams.values():

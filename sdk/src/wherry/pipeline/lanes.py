@@ -51,6 +51,7 @@ class Lanes:
         self._fail_fast = fail_fast
         self._patience = patience
         self._failed: dict[int, WherryError] = {}
+        context.budget.divide(self._count)
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -58,9 +59,15 @@ class Lanes:
         threads = [threading.Thread(target=self._lane, name=f"lane {i}", daemon=True) for i in range(self._count)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(timeout=0.5)
+        try:
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(timeout=0.5)
+        except BaseException:  # an interrupt that nobody turned into a stop
+            self._context.stop.set()
+            for thread in threads:
+                thread.join(timeout=10)
+            raise
 
     def _lane(self) -> None:
         source: Source | None = None
@@ -88,18 +95,17 @@ class Lanes:
         done = False
         if not self._context.stop.is_set() and id(work) not in self._failed:
             done = self._guard(work, lambda: self._persist(work, split, holder))
-        last = work.split_done()
-        if last:
-            if done and id(work) not in self._failed:
+        if work.ended(split, done):
+            if work.complete and id(work) not in self._failed:
                 self._guard(work, lambda: self._publish(work))
-            self._finish(work, stopped=not done)
+            self._finish(work, stopped=not work.complete)
         return holder.source
 
     def _guard(self, work: Work, step: object) -> bool:
         """Run a step of a work; an error fails the work alone, except where it concerns the whole run."""
         try:
             return step() is not False  # type: ignore[operator]
-        except Exception as error:
+        except BaseException as error:  # also a connector's SystemExit: it must not pass for success
             log.debug("lane failed", exc_info=True)
             explained = explain(error)
             with self._lock:

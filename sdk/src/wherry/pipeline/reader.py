@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from wherry.contracts.values import Batch, Bookmark, Mark, Split
 from wherry.errors import SourceError
 from wherry.pipeline.arrow import batches, pinned
 from wherry.pipeline.budget import Budget
+
+WAITING = 1_000
+"""Items of one split that may wait for the writer, whatever their size: marks weigh nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class Reader:
         self._budget = budget
         self._stop = stop
         self._cancel = threading.Event()
-        self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._items: queue.Queue[Item] = queue.Queue(WAITING)
         self._acks: queue.SimpleQueue[Bookmark] = queue.SimpleQueue()
         self._committed = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"read {split.key}", daemon=True)
@@ -83,23 +87,35 @@ class Reader:
                 self.done(item)
 
     def _run(self) -> None:
-        items = self._source.read(self._split)
+        items: Iterator[Batch | Mark] | None = None
         try:
+            items = self._source.read(self._split)
             for item in items:
                 if not self._pass_on(item):
                     break
                 self._acknowledge()
                 if self._ending():
                     break
-            self._items.put(End(stopped=self._ending()))
+            self._put(End(stopped=self._ending()))
             self._committed.wait()  # the last commit is acknowledged before the source is closed
             self._acknowledge()
         except BaseException as error:
-            self._items.put(End(error=error))
+            self._put(End(error=error))
         finally:
             close = getattr(items, "close", None)
             if close is not None:
-                close()
+                with contextlib.suppress(Exception):
+                    close()
+
+    def _put(self, item: Item) -> bool:
+        """Hand on, once the writer has room for it; False when nobody wants it any more."""
+        while not self._cancel.is_set():
+            try:
+                self._items.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
 
     def _ending(self) -> bool:
         return self._stop.is_set() or self._cancel.is_set()
@@ -110,8 +126,7 @@ class Reader:
 
     def _pass_on(self, item: Batch | Mark) -> bool:
         if isinstance(item, Mark):
-            self._items.put(item)
-            return True
+            return self._put(item)
         if not isinstance(item, Batch):
             raise SourceError(f"read() yielded a {type(item).__name__}; a Batch or a Mark is expected")
         held = 0
@@ -122,13 +137,13 @@ class Reader:
             for piece in self._pieces(batch):
                 if not self._budget.acquire(self, size, self._cancel):
                     return False
-                self._items.put(Rows(item.stream, piece, size, rejected))
+                if not self._put(Rows(item.stream, piece, size, rejected)):
+                    self._budget.release(self, size)
+                    return False
                 size, rejected = 0, None
-        if rejected is not None:
-            self._items.put(Rows(item.stream, pa.RecordBatch.from_pylist([]), 0, rejected))
-        if item.bookmark is not None:
-            self._items.put(Mark(bookmark=item.bookmark))
-        return True
+        if rejected is not None and not self._put(Rows(item.stream, pa.RecordBatch.from_pylist([]), 0, rejected)):
+            return False
+        return item.bookmark is None or self._put(Mark(bookmark=item.bookmark))
 
     def _pieces(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """The batch, cut when it is far larger than this lane's share, so that the writer's copies stay small."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,11 +19,13 @@ from wherry.pipeline.budget import Budget
 from wherry.pipeline.lane import CommitEvery
 from wherry.pipeline.lanes import Lanes, Patience, explain
 from wherry.pipeline.names import NameMap
-from wherry.pipeline.outcome import Outcome, StreamOutcome
+from wherry.pipeline.outcome import Outcome
 from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Choice, Wishes, choose, refuse_unheard
 from wherry.pipeline.sides import at_destination, at_source, finally_failing
-from wherry.pipeline.work import SAMPLE, Context, Work, schema_of, table_of
+from wherry.pipeline.work import SAMPLE, Context, Work, outcome_of, schema_of, table_of
+
+GONE = "its table is gone: rebuilt from empty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +118,8 @@ def sync(
         word = outcome.word
         return outcome
     finally:
-        planner.close()
+        with contextlib.suppress(Exception):  # what was committed stands, whatever the source says now
+            planner.close()
         if session is not None:
             _close(session, "stopped" if stop.is_set() and word == "ok" else word)
 
@@ -137,14 +141,14 @@ def prepare(streams: Sequence[Stream], stored: Mapping[str, Progress], names: Na
     _refuse_losing_history(choices, remembered, settings)
     missing = {path for p in stored.values() for path in p.missing}
     hidden: dict[str, str] = {}
-    final = []
-    for made in choices:
-        choice, path = made, made.selection.stream.path
+    for choice in choices:
+        path = choice.selection.stream.path
         reason = _outdated(choice, remembered.get(path, {}), path in missing)
         if reason is not None:
             hidden[path] = reason
-        final.append(choice)
-    progress = {} if wishes.limit is not None else {k: p for k, p in stored.items() if k not in hidden}
+    if wishes.limit is not None:
+        return Prepared(names=names, choices=choices, progress={}, hidden=hidden)
+    progress, anew = _usable(stored, hidden, missing)
     _refuse_other_source(progress, names)
     return Prepared(names=names, choices=final, progress=progress, hidden=hidden)
 
@@ -153,9 +157,33 @@ def _remembered(stored: Mapping[str, Progress]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for progress in stored.values():
         for envelope in envelopes.all_of(progress):
+    final = [replace(c, rebuild=c.rebuild or c.selection.stream.path in anew) for c in choices]
             for path, choice in envelope.get("choice", {}).items():
                 found.setdefault(path, choice)
     return found
+def _usable(
+    stored: Mapping[str, Progress], hidden: Mapping[str, str], missing: Collection[str]
+) -> tuple[dict[str, Progress], set[str]]:
+    """Stored progress that may be built upon, and the streams to be made anew.
+
+    A bookmark stands for all streams of its plan: when one of them cannot use it, all are read from the beginning. So
+    that half a table never stands under an old bookmark, a table that is gone is built aside too; a run that did so
+    before and was interrupted is gone on with.
+    """
+    progress: dict[str, Progress] = {}
+    anew: set[str] = set()
+    for key, known in stored.items():
+        paths = {path for envelope in envelopes.all_of(known) for path in envelope.get("choice", {})}
+        mine = {path for path in hidden if path == key or path in paths}
+        if not mine:
+            progress[key] = known
+            continue
+        anew |= mine & set(missing) | (paths if len(paths) > 1 else set())
+        if all(hidden[path] == GONE for path in mine) and envelopes.rebuilding(known) >= (paths | mine):
+            progress[key] = replace(known, bookmark=None, missing=frozenset())
+    return progress, anew
+
+
 
 
 def _refuse_losing_history(
@@ -174,12 +202,12 @@ def _refuse_losing_history(
 def _outdated(choice: Choice, remembered: Mapping[str, Any], missing: bool) -> str | None:
     """Why the stored bookmark of a stream is of no use; None when it is. Raises where the user has to decide."""
     selection = choice.selection
-    if missing:
-        return "its table is gone: rebuilt from empty"
     if choice.rebuild:
         return "the table is rebuilt"
     if not remembered:
-        return None
+        return GONE if missing else None
+    if missing:
+        return f"{GONE}, {', '.join(differing)} changed"
     now = envelopes.choice(selection)
     differing = [
         n
@@ -187,7 +215,7 @@ def _outdated(choice: Choice, remembered: Mapping[str, Any], missing: bool) -> s
         if now.get(n) != remembered.get(n)
     ]
     if not differing:
-        return None
+        return GONE if missing else None
     if selection.mode == "replace":
         return f"{', '.join(differing)} changed: read again"
     path, what = selection.stream.path, differing[0]
@@ -220,14 +248,10 @@ def _context(
 ) -> Context:  # fmt: skip
     limits = destination.capabilities
     by_path = {c.selection.stream.path: c for c in prepared.choices}
-    lanes = max(1, min(settings.workers or 4, limits.loads, len(by_path) or 1))
 
     def select(stream: Stream) -> Selection | None:
         """The selection for a stream that appears in mid-read."""
-        try:
-            if not settings.wishes.wanted([stream]):
-                return None
-        except UsageError:
+        if not settings.wishes.wants(stream):
             return None
         by_path[stream.path] = choose(stream, settings.wishes, {})
         return by_path[stream.path].selection
@@ -236,7 +260,7 @@ def _context(
         session=session, destination=destination, new_source=new_source, identity=prepared.names.identity,
         schema=prepared.names.schema, events=events, stop=stop, commit_every=settings.commit_every,
         names=NameMap(session.names, limit=limits.identifier_limit, case_sensitive=limits.case_sensitive),
-        budget=Budget(settings.memory // 4, lanes), max_rejects=settings.max_rejects, choices=by_path, select=select,
+        budget=Budget(settings.memory // 4, 1), max_rejects=settings.max_rejects, choices=by_path, select=select,
         load_id=settings.load_id,
     )  # fmt: skip
 
@@ -247,9 +271,7 @@ def _announce(context: Context, prepared: Prepared, session: Session, labels: Ma
         s = choice.selection
         table = table_of(s, context.names)
         schema = schema_of(s.stream, context.schema)
-        context.outcomes[s.stream.path] = StreamOutcome(
-            stream=s.stream.path, table=table, mode=s.mode, cursor=s.cursor, schema=schema, key=s.key
-        )
+        context.outcomes[s.stream.path] = outcome_of(s, context)
         whole = s.mode == "replace" or not prepared.progress
         told.append({
             "stream": s.stream.path, "schema": schema, "table": table, "mode": s.mode, "key": list(s.key),
@@ -257,7 +279,7 @@ def _announce(context: Context, prepared: Prepared, session: Session, labels: Ma
             "notes": list(s.stream.notes),
         })  # fmt: skip
         reason = prepared.hidden.get(s.stream.path)
-        if reason is not None and "gone" in reason:
+        if reason is not None and reason.startswith(GONE):
             context.events.message(level="warning", text=f"{s.stream.path}: {reason}")
     context.events.run_started(
         run=session.lease.epoch, pipeline=prepared.names.pipeline, source=labels["source"],
@@ -277,11 +299,13 @@ def _work(planner: Source, context: Context, prepared: Prepared, settings: Setti
         works = [_make(plan, progress, context, settings) for plan in plans]
         planned |= {s.stream.path for w in works for s in w.streams}
         if works:
-            count = settings.workers or min(4, context.destination.capabilities.loads)
+            count = min(settings.workers or 4, context.destination.capabilities.loads)
             Lanes(context, works, count, settings.fail_fast, settings.patience).run()
         if settings.wishes.limit is not None:
             for work in works:
                 context.session.set(work.plan.key, None)
+        for work in works:
+            work.refuse_uncovered()
         again = [w for w in works if w.plan.again and all(_fine(context, s) for s in w.streams)]
         selections = [s for w in again for s in w.streams]
         progress = {w.plan.key: Progress(bookmark=w.lasting) for w in again}

@@ -69,6 +69,11 @@ class Wishes:
         """What was asked for one stream: special over common."""
         wish = self.common
         for glob, special in self.special.items():
+    def wants(self, stream: Stream) -> bool:
+        """Whether the globs mean this stream."""
+        off = [*self.exclude, *(g for g, wish in self.special.items() if wish is False)]
+        return any(_matches(stream, g) for g in self.only) and not any(_matches(stream, g) for g in off)
+
             if isinstance(special, Wish) and _matches(stream, glob):
                 wish = special.over(wish)
         return wish

@@ -13,6 +13,8 @@ from wherry.contracts.destination import Destination, Session
 from wherry.contracts.loading import Counts, Entry, Receipt, Target
 from wherry.contracts.source import Source
 from wherry.contracts.values import Bookmark, JsonValue, Progress, ReadPlan, Selection, Split, Stream
+from wherry.contracts.wire import from_json, to_json
+from wherry.errors import StateError
 from wherry.pipeline import boundary
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.budget import Budget
@@ -22,6 +24,7 @@ from wherry.pipeline.names import NameMap
 from wherry.pipeline.outcome import StreamOutcome
 from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Choice
+from wherry.pipeline.sides import at_destination
 
 SAMPLE = "__sample"
 
@@ -44,6 +47,8 @@ class Context:
     choices: dict[str, Choice]
     select: Callable[[Stream], Selection | None]
     load_id: bool = True
+    published: set[str] = field(default_factory=set)
+    """Streams that this run has rebuilt: what comes after adds to them."""
     outcomes: dict[str, StreamOutcome] = field(default_factory=dict)
 
 
@@ -60,28 +65,74 @@ class Work:
         self.lasting: JsonValue = known.bookmark
         self.began = time.monotonic()
         self._known = known
+        self._planned = {s.stream.path for s in envelopes.streams_of(plan)}
         self._resumed: set[str] = set()
         self._lock = threading.Lock()
         self._conformers: dict[str, Conformer] = {}
+        self._appeared = self._appeared_before()
         self._rebuild = self._rebuild_paths()
         self._sealed: dict[str, JsonValue] = self._starting_envelopes()
         done = known.done if self.resumed else frozenset()
         self.waiting = [s for s in self.plan.splits if s.key not in done]
-        self._left = len(self.waiting)
+        self._left = {s.key for s in self.waiting}
+        self._undone = set(self._left)
 
     @property
     def streams(self) -> tuple[Selection, ...]:
         """The selections of its streams."""
-        return envelopes.streams_of(self.plan)
+        appeared = [s for path, s in self._appeared.items() if path not in self._planned]
+        return (*envelopes.streams_of(self.plan), *appeared)
 
     @property
     def rebuilds(self) -> bool:
         """Whether its tables are made anew aside and published at the end."""
         return any(self._rebuilt(s) for s in self.streams)
 
-    def seal(self, bookmark: Bookmark, boundaries: dict[str, JsonValue]) -> JsonValue:
-        """The envelope for a bookmark of one of its splits."""
-        return envelopes.seal(bookmark, boundaries, self.plan, self.context.identity, self._rebuild)
+    @property
+    def complete(self) -> bool:
+        """Whether every split is done, so that it may be published."""
+        return not self._undone
+
+    def alone(self, path: str) -> bool:
+        """Whether one split holds all there is of the stream."""
+        return sum(any(s.stream.path == path for s in split.streams) for split in self.plan.splits) == 1
+
+    def refuse_uncovered(self) -> None:
+        """Raise when a log goes on from a bookmark that never stood for one of its streams."""
+        lasting = envelopes.open_(self._known.bookmark)
+        covered = lasting.get("choice", {})
+        for split in self.plan.splits:
+            if self.resumed or split.bookmark is None or split.bookmark != lasting.get("source"):
+                continue
+            for selection in split.streams:
+                path = selection.stream.path
+                if selection.stream.changes and path not in covered:
+                    raise StateError(
+                        f"stream {path} is new in {self.plan.key}, whose bookmark stands for {', '.join(covered)}",
+                        next=f"add --full-refresh to read all of them anew, or leave it out: --exclude {path}",
+                    )
+
+    def seal(self, bookmark: Bookmark, boundaries: dict[str, JsonValue], begun: bool = False) -> JsonValue:
+        """The envelope for a bookmark of one of its splits. begun: rows of the split are loaded."""
+        envelope = envelopes.seal(bookmark, boundaries, self.streams, self.context.identity)
+        if self._rebuild:
+            envelope["rebuild"] = sorted(self._rebuild)
+        if self._appeared:
+            envelope["appeared"] = [to_json(s) for s in self._appeared.values()]
+        return envelope | ({"begun": True} if begun else {})
+
+    def appears(self, stream: Stream) -> Selection | None:
+        """The selection of a stream that the plan did not have; None if it is not wanted."""
+        with self._lock:
+            path = stream.path
+            if path not in self._appeared:
+                selection = self.context.select(stream)
+                if selection is None:
+                    return None
+                self._appeared[path] = selection
+                self.context.outcomes.setdefault(path, outcome_of(selection, self.context))
+                self.context.outcomes[path].begin()
+            return self._appeared[path]
 
     def start(self) -> int:
         """Store the plan; returns its generation. Called before the first load; later calls change nothing."""
@@ -114,8 +165,9 @@ class Work:
         with self._lock:
             if path not in self._conformers:
                 target, session = self._target(selection), self.context.session
-                live = None if target.generation is None else session.schema(replace(target, generation=None))
-                found = session.schema(target)
+                with at_destination():
+                    live = None if target.generation is None else session.schema(replace(target, generation=None))
+                    found = session.schema(target)
                 if found is not None:
                     target = replace(target, schema=found)
                 self._conformers[path] = Conformer(
@@ -176,11 +228,18 @@ class Work:
         stored = envelopes.open_(envelope).get("boundary", {}).get(path)
         return boundary.shown_top(stored, schema.field(selection.cursor).type) if stored else None
 
-    def split_done(self) -> bool:
-        """Count a finished split; True for the last."""
+    def ended(self, split: Split, done: bool) -> bool:
+        """Take down that a split is over, done or not; True for the last."""
         with self._lock:
-            self._left -= 1
-            return self._left <= 0
+            self._left.discard(split.key)
+            if done:
+                self._undone.discard(split.key)
+            return not self._left
+
+    def reject(self, rows: int) -> None:
+        """Count rejected rows of the run; less than none when their load was aborted."""
+        with self._lock:
+            self.rejected += rows
 
     def publish(self) -> None:
         """Swap the generation in and make the lasting bookmark; nothing to do for a plan that was never stored."""
@@ -192,11 +251,14 @@ class Work:
         if bookmark is None:
             bookmark = envelopes.open_(self._sealed[last.key]).get("source")
         parts = [envelopes.open_(self._sealed[s.key]).get("boundary", {}) for s in self.plan.splits]
-        boundaries = {s.stream.path: boundary.merge([p.get(s.stream.path) for p in parts]) for s in self.streams}
-        self.lasting = envelopes.seal(bookmark, boundaries, self.plan, self.context.identity)
+        boundaries = {
+            s.stream.path: boundary.merge([p.get(s.stream.path) for p in parts], s.lookback) for s in self.streams
+        }
+        self.lasting = envelopes.seal(bookmark, boundaries, self.streams, self.context.identity)
         entry = Entry(bookmark=self.lasting, done=True)
         targets = [self.placed(self.conformer(s).target) for s in self.streams if self._rebuilt(s)]
         self.context.session.publish(self.plan, targets, generation, entry)
+        self.context.published |= self._rebuild
 
     def _starting_envelopes(self) -> dict[str, JsonValue]:
         if self.resumed and self._known.open is not None:
@@ -206,8 +268,16 @@ class Work:
         for split in self.plan.splits:
             again = split.bookmark is not None and split.bookmark == lasting.get("source") and not self.rebuilds
             boundaries = lasting.get("boundary", {}) if again else {}
-            found[split.key] = self.seal(split.bookmark, boundaries)
+            found[split.key] = self.seal(split.bookmark, {path: boundary.old(b) for path, b in boundaries.items()})
         return found
+
+    def _appeared_before(self) -> dict[str, Selection]:
+        """Streams that appeared in earlier runs of the same plan."""
+        if not self.resumed or self._known.open is None:
+            return {}
+        told = [s for split in self._known.open.splits for s in envelopes.open_(split.bookmark).get("appeared", ())]
+        selections = [from_json(Selection, s) for s in told]
+        return {s.stream.path: s for s in selections}
 
     def _rebuild_paths(self) -> frozenset[str]:
         """Streams rebuilt whatever their mode; a resumed plan goes on as it was begun."""
@@ -215,7 +285,13 @@ class Work:
             opened = envelopes.open_(self._known.open.splits[0].bookmark)
             return frozenset(opened.get("rebuild", ()))
         choices = self.context.choices
-        return frozenset(p for s in self.streams if (p := s.stream.path) in choices and choices[p].rebuild)
+        paths = [s.stream.path for s in self.streams if s.stream.path not in self.context.published]
+        return frozenset(path for path in paths if path in choices and choices[path].rebuild)
+
+    def _building(self) -> int:
+        """The generation of its tables; before it is started one that has no table."""
+        known = self._known.generation if self.resumed else None
+        return known if self.generation is None and known is not None else self.generation or -1
 
     def _rebuilt(self, selection: Selection) -> bool:
         return selection.mode == "replace" or selection.stream.path in self._rebuild
@@ -227,7 +303,6 @@ class Work:
         import pyarrow as pa
 
         stream, names = selection.stream, self.context.names
-        shares = sum(any(s.stream.path == stream.path for s in split.streams) for split in self.plan.splits)
 
         def column(name: str) -> str:
             return names.column(stream.path, name)
@@ -241,11 +316,19 @@ class Work:
             key=tuple(column(k) for k in selection.key) if selection.mode in ("merge", "history") else (),
             cursor=column(selection.cursor) if selection.cursor else None,
             part=column(stream.part) if stream.part else None,
-            generation=-1 if self._rebuilt(selection) else None,
-            exclusive=shares == 1 or self.plan.ordered,
+            generation=self._building() if self._rebuilt(selection) else None,
+            exclusive=self.alone(stream.path) or self.plan.ordered,
             changes=stream.changes,
             load_id=self.context.load_id,
         )
+
+
+def outcome_of(selection: Selection, context: Context) -> StreamOutcome:
+    """An outcome to be filled in."""
+    return StreamOutcome(
+        stream=selection.stream.path, table=table_of(selection, context.names), mode=selection.mode,
+        cursor=selection.cursor, schema=schema_of(selection.stream, context.schema), key=selection.key,
+    )  # fmt: skip
 
 
 def table_of(selection: Selection, names: NameMap) -> str:

@@ -154,29 +154,35 @@ class MemorySource(Source):
         return self.config.log or self._of(split.streams[0]).changes
 
     def _length(self, selected: Sequence[Selection]) -> int:
-        return sum(self._of(selection).rows for selection in selected)
+        return sum(memory.rows for memory in self._logged(selected))
+
+    def _logged(self, selected: Sequence[Selection]) -> Sequence[MemoryStream]:
+        """The streams whose rows the log's positions count, read or not."""
+        return self.config.streams if self.config.log else [self._of(selection) for selection in selected]
 
     def _read_log(self, split: Split) -> Iterator[Batch | Mark]:
         """Batches of all streams in turns; the position counts the rows of all of them."""
         skip = split.bookmark["position"] if split.bookmark else 0
-        turns = [(s, self._of(s), self._of(s).slices(0, self._of(s).rows)) for s in split.streams]
+        selected = {s.stream.path: s for s in split.streams}
+        turns = [(memory, memory.slices(0, memory.rows)) for memory in self._logged(split.streams)]
         position = 0
-        tables = dict.fromkeys((s.stream.path for s in split.streams), 0)
+        tables = dict.fromkeys(selected, 0)
         while turns:
-            selection, memory, slices = turn = turns.pop(0)
+            memory, slices = turn = turns.pop(0)
             number, _, rows = next(slices, (0, 0, None))
             if rows is None:
                 continue
             turns.append(turn)
             position += rows.num_rows
-            if position <= skip:
+            path = memory.stream().path
+            if position <= skip or path not in selected:
                 continue
-            path = selection.stream.path
             if number != tables[path]:
                 yield Mark(stream=memory.stream(number))
                 tables[path] = number
             rows = rows.slice(max(rows.num_rows - (position - skip), 0))
-            yield Batch(stream=path, data=_columns(rows, selection), bookmark={"position": position})
+            yield Batch(stream=path, data=_columns(rows, selected[path]), bookmark={"position": position})
+        yield Mark(bookmark={"position": position})
 
     def _read_rows(self, split: Split) -> Iterator[Batch | Mark]:
         """One stream, from the bookmark on (rows that have its very cursor value come again)."""
@@ -190,9 +196,10 @@ class MemorySource(Source):
             if number != table:
                 yield Mark(stream=memory.stream(number))
                 table = number
-            bookmark = _mark_of(rows, cursor) if ordered and cursor and split.detail is None else None
             if cursor:
                 rows = _within(rows, cursor, split.bookmark if incremental else None, selection)
+            marked = ordered and cursor and split.detail is None and rows.num_rows
+            bookmark = _mark_of(rows, cursor, split.bookmark) if marked and cursor else None
             if left is not None:
                 rows = rows.slice(0, left)
                 left -= rows.num_rows
@@ -201,7 +208,7 @@ class MemorySource(Source):
             if left == 0:
                 break
         end = self._highest(memory, selection) if incremental and selection.limit is None else None
-        yield Mark(bookmark=end, complete=() if incremental and split.bookmark else (path,))
+        yield Mark(bookmark=end or split.bookmark, complete=() if incremental and split.bookmark else (path,))
 
     def _highest(self, memory: MemoryStream, selection: Selection) -> Bookmark | None:
         cursor = selection.cursor or memory.cursor
@@ -211,29 +218,46 @@ class MemorySource(Source):
         import pyarrow.compute as pc
 
         kind = memory.tables[-1].schema.field(cursor).type
-        values = [table.column(cursor).cast(kind) for table in memory.tables]
+        values = [_within(table, cursor, None, selection).column(cursor).cast(kind) for table in memory.tables]
         best = pc.max(pa.chunked_array([chunk for column in values for chunk in column.chunks], kind))
-        return {"cursor": best.cast(pa.string()).as_py()}
+        return {"cursor": best.cast(pa.string()).as_py()} if best.is_valid else None
 
 
-def _mark_of(rows: pa.Table, cursor: str) -> Bookmark:
-    """The last cursor value, as the text that gives it back exactly."""
+def _mark_of(rows: pa.Table, cursor: str, start: Bookmark | None) -> Bookmark:
+    """The last cursor value, as the text that gives it back exactly; never lower than where the read began."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    return {"cursor": rows.column(cursor)[-1].cast(pa.string()).as_py()}
+    last = rows.column(cursor)[-1]
+    if start and pc.less(last, pa.scalar(start["cursor"]).cast(last.type)).as_py():
+        return start
+    return {"cursor": last.cast(pa.string()).as_py()}
 
 
 def _within(rows: pa.Table, cursor: str, bookmark: Bookmark | None, selection: Selection) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    column = rows.column(cursor)
-    bounds = [(pc.greater_equal, bookmark and bookmark["cursor"]), (pc.greater_equal, selection.start)]
-    for compare, text in [*bounds, (pc.less, selection.end)]:
-        if text is not None:
-            rows = rows.filter(compare(column, pa.scalar(text).cast(column.type)))
-            column = rows.column(cursor)
+    kind = rows.schema.field(cursor).type
+    bounds = [(pc.greater_equal, selection.start), (pc.less, selection.end)]
+    limits = [(compare, pa.scalar(text).cast(kind)) for compare, text in bounds if text is not None]
+    if bookmark is not None:
+        reached = pa.scalar(bookmark["cursor"]).cast(kind)
+        limits.append((pc.greater_equal, _back(reached, selection.lookback) if selection.lookback else reached))
+    for compare, value in limits:
+        rows = rows.filter(compare(rows.column(cursor), value))
     return rows
+
+
+def _back(value: pa.Scalar, lookback: float) -> pa.Scalar:
+    """So many units, of a time so many seconds, before the value."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_timestamp(value.type):
+        distance = pa.scalar(int(lookback * 10**9)).cast(pa.duration("ns")).cast(pa.duration(value.type.unit))
+        return pc.subtract(value, distance)
+    return pc.subtract(value, pa.scalar(int(lookback)).cast(value.type))
 
 
 def _columns(rows: pa.Table, selection: Selection) -> pa.Table:
