@@ -1,8 +1,8 @@
 """The pages of this repository: their fenced blocks, and the parts of them that are generated between markers.
 
-    <!-- generated: config source files -->
-    …
-    <!-- end -->
+<!-- generated: config source files -->
+…
+<!-- end -->
 """
 
 from __future__ import annotations

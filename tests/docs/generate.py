@@ -150,7 +150,9 @@ def yaml() -> str:
     schema = json_schema()
     defs = schema["$defs"]
     found = [("the file", schema), *((words, defs[name]) for name, words in _YAML.items())]
-    return "\n\n".join(f"**{words}**\n\n{table(('key', 'type', ''), list(_fields(part, defs)))}" for words, part in found)
+    return "\n\n".join(
+        f"**{words}**\n\n{table(('key', 'type', ''), list(_fields(part, defs)))}" for words, part in found
+    )
 
 
 _YAML = {

@@ -49,7 +49,9 @@ def follow(block: Block, folder: Path, variables: dict[str, str]) -> list[str]:
             file.write(block.text)
         return []
     if block.language == "python":
-        done = subprocess.run([sys.executable, "-W", "error", "-c", block.text], cwd=folder, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", block.text], cwd=folder, capture_output=True, text=True
+        )
         return [f"{block.place}: {done.stderr}"] if done.returncode else []
     if block.language != "console":
         return []
@@ -91,7 +93,9 @@ def test_every_wherry_yaml_that_is_shown_can_be_read(page: Path, tmp_path: Path)
 
 
 def test_an_example_that_prints_something_else_is_found(tmp_path: Path) -> None:
-    block = Block(ROOT / "README.md", 1, "console", "", "$ echo 3 rows in 0.2 s\n4 rows in 0.1 s\n$ echo a; echo b\na\n…\n")
+    block = Block(
+        ROOT / "README.md", 1, "console", "", "$ echo 3 rows in 0.2 s\n4 rows in 0.1 s\n$ echo a; echo b\na\n…\n"
+    )
     first, second = examples(block)
     assert differences(first, run(first, tmp_path)) == [
         "shown, not printed: 4 rows in TIME",
