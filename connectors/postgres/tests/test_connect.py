@@ -105,7 +105,7 @@ def test_what_is_not_there_is_named(postgres_cluster: Any, source_of: Sources) -
     place = f"127.0.0.1:{postgres_cluster.port}"
     with pytest.raises(UsageError, match=f'{place} has no database "nowhere"') as unknown:
         source_of(postgres_cluster.url("nowhere")).check()
-    assert unknown.value.key == "database"
+    assert unknown.value.next == "correct the database's name"
     with pytest.raises(AuthError, match=f'{place} refused user "nobody": role "nobody" does not exist'):
         source_of(postgres_cluster.url("postgres", "nobody")).check()
 

@@ -78,7 +78,8 @@ def test_reading_what_was_never_written_creates_nothing(driver: Any) -> None:
     session = driver.open(read_only=True)
     assert (session.progress, session.names, session.runs()) == ({}, {}, ())
     assert session.schema(driver.target()) is None
-    assert session.execute("select 41 + 1 as n").read_all().to_pylist() == [{"n": 42}]
+    with pytest.raises(UsageError, match=r"there is no file .*wh\.duckdb"):
+        session.execute("select 41 + 1 as n")
     session.close()
     assert not driver.path.exists()
 
@@ -94,6 +95,20 @@ def test_a_file_that_is_no_database(tmp_path: Path, size: int) -> None:
         open_at(path)
     assert caught.value.key == "path"
     assert path.stat().st_size == size // 8 * 8
+
+
+def test_a_file_that_the_engine_would_read_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("id,name\n1,Ana\n")
+    for read_only in (False, True):
+        with pytest.raises(UsageError, match="not a DuckDB database"):
+            open_at(path, read_only=read_only)
+    assert path.read_text() == "id,name\n1,Ana\n"
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=rf"cannot create .*x\.duckdb: there is no folder {tmp_path}/none$"):
+        open_at(tmp_path / "none" / "x.duckdb")
 
 
 def test_a_file_of_a_newer_version(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def test_nothing_kept_yet(shop: Shop) -> None:
     assert shop.ok("state", "show", shop.destination, "--json") == "[]\n"
     assert shop.ok("runs", shop.destination) == "no runs yet\n"
     assert shop.ok("runs") == "no runs yet\n"
-    assert "nothing was ever written here" in shop.refused(["state", "reset", shop.destination, "--all", "--yes"])
+    assert "nothing was ever written to memory" in shop.refused(["state", "reset", shop.destination, "--all", "--yes"])
 
 
 def test_show(shop: Shop) -> None:

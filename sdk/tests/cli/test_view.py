@@ -65,7 +65,22 @@ def test_retries_failures_and_rejects_are_lines():
     out = io.StringIO()
     watched(Progress(out), stream(batch=1), faults=faults, patience=Patience(attempts=3, seconds=5, longest_wait=0.01))
     assert shown(out)[1] == "! the line went dead; trying again in T s"
-    assert shown(out)[2] == "✗ orders  failed: no such page"
+    assert len(shown(out)) == 2, "why the only stream failed is for the last words to say"
+
+
+def failed(out, name, text, redactor=None):
+    progress = Progress(out, redactor=redactor)
+    about = {"schema": "memory", "mode": "replace", "key": [], "cursor": None, "row_estimate": None, "notes": []}
+    streams = [{"stream": path, "table": path, **about} for path in (name, "other")]
+    progress.run_started(1, "memory-memory", "memory memory", "memory", "memory", streams)
+    progress.stream_finished(name, "failed", dict.fromkeys(NUMBERS, 0), 0.1, {"type": "StreamError", "message": text})
+    progress.run_finished()
+
+
+def test_a_failure_among_several_streams_is_a_line():
+    out = io.StringIO()
+    failed(out, "orders", "no such page")
+    assert shown(out)[1] == "✗ orders  failed: no such page"
 
 
 def test_schema_changes_and_rejected_rows_are_told_once_a_column():
@@ -83,10 +98,9 @@ def test_schema_changes_and_rejected_rows_are_told_once_a_column():
 def test_a_secret_and_a_control_character_never_reach_the_screen():
     out, redactor = io.StringIO(), Redactor()
     redactor.add("hunter2hunter2")
-    faults = Faults().arm("read", StreamError("refused hunter2hunter2 \x1b[2Jbang"))
-    watched(Progress(out, redactor=redactor), stream("hunter2hunter2"), faults=faults)
+    failed(out, "hunter2hunter2", "refused hunter2hunter2 \x1b[2Jbang", redactor)
     assert "hunter2" not in out.getvalue()
-    assert shown(out)[1] == "✗ ***  failed: refused *** \\x1b[2Jbang"
+    assert shown(out)[1] == "✗ ***    failed: refused *** \\x1b[2Jbang"
 
 
 def test_many_unchanged_streams_are_one_line():

@@ -57,6 +57,7 @@ def test_lines() -> None:
     ("text", "line", "what"),
     [
         ("a: !!python/object/apply:os.system ['exit 1']", 1, "the tag !!python/object/apply:os.system is not allowed"),
+        ('a: 1\nb: ["x\n\n', 2, "end of stream"),
         ("a: 1\nb: !mine x", 2, "the tag !mine is not allowed"),
         ("a: &k\n  b: !!int 5", 2, "the tag !!int is not allowed"),
         ("a: !!binary aGk=", 1, "the tag !!binary is not allowed"),

@@ -116,7 +116,7 @@ def test_a_folder_with_the_name_of_a_connector_is_not_guessed_at(registry: Regis
         ("acne", "unknown source 'acne'", "did you mean 'acme'? if not, pip install wherry-source-acne"),
         ("shp", "unknown source 'shp'", "did you mean 'shop' of wherry.yaml?"),
         ("lake", "'lake' is installed as a destination, not as a source", "pip install wherry-source-lake"),
-        ("acmess://u:pw@h", "no installed source takes acmess:// addresses: did you mean 'acmes'?", "pip install "),
+        ("acmess://u:pw@h", "no installed source takes acmess:// addresses: did you mean 'acmes'?", "write acmes://"),
         ("other://h", "no installed source takes other:// addresses", "pip install wherry-source-other"),
         ("other:x", "unknown source 'other'", "pip install wherry-source-other"),
         ("no_such_module:x", "unknown source 'no_such_module'", "pip install wherry-source-no_such_module"),

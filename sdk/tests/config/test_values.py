@@ -171,7 +171,7 @@ def test_a_variable_that_is_not_there(tmp_path: Path, yaml: dict[str, str], mess
         ),
         (
             {"environ": {"WHERRY_SOURCE_ACME_PORT": "many"}},
-            "source acme: port should be a valid integer, unable to parse string as an integer, not 'many'",
+            "source acme: port should be a valid integer, not 'many'",
             "port from environment WHERRY_SOURCE_ACME_PORT",
             "correct port",
         ),

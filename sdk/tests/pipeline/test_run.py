@@ -365,3 +365,8 @@ def test_names_that_differ_only_by_case_get_tables_of_their_own(world):
 def test_errors_have_a_next_step():
     for error in (UsageError("x", next="y"), DataError("x", row=1, next="z")):
         assert WherryError.from_json(error.to_json()).next == error.next
+
+
+def test_a_type_for_a_column_that_is_not_there_is_refused(world):
+    with pytest.raises(UsageError, match="type: stream orders has no column 'idd'"):
+        world.run(orders(), wishes=Wishes(common=Wish(types={"idd": "text"})))

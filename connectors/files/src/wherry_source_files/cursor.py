@@ -99,7 +99,10 @@ class Cursor:
         try:
             return pa.scalar(text).cast(self._type)
         except pa.ArrowInvalid:
-            raise UsageError(f"{key} {text!r} is no value of column {self.column} ({self._type})", key=key) from None
+            raise UsageError(
+                f"{key} {text!r} is no value of column {self.column} ({self._type})", key=key,
+                next=f"give --{key} in the form that wherry preview shows of {self.column}",
+            ) from None  # fmt: skip
 
 
 def _family(type: pa.DataType) -> str | None:

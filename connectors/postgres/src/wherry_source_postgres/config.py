@@ -44,7 +44,9 @@ class PostgresConfig(ConnectorConfig):
         try:
             _ = urlsplit(text).port
         except ValueError:
-            raise ValueError("the port is not a number between 0 and 65535") from None
+            raise ValueError(
+                "has no number between 0 and 65535 for a port; /, @ and : of a password are written %2F, %40, %3A"
+            ) from None
         return url
 
     def dsn(self) -> str:

@@ -38,11 +38,13 @@ def _from_server(error: asyncpg.PostgresError, address: str, database: str, user
     text = (error.args[0] if error.args else "").strip() or type(error).__name__
     about = f"{subject}: " if subject else ""
     if code == "28P01":
-        return AuthError(f'{address} refused user "{user}": password authentication failed', key="password")
+        text = "password authentication failed"
+        return AuthError(f'{address} refused user "{user}": {text}', key="password", next="correct the password")
     if code.startswith("28"):
-        return AuthError(f'{address} refused user "{user}": {text}', key="user")
+        next = "check the user, and how the server lets it in (pg_hba.conf)"
+        return AuthError(f'{address} refused user "{user}": {text}', key="user", next=next)
     if code == "3D000":
-        return UsageError(f'{address} has no database "{database}"', key="database")
+        return UsageError(f'{address} has no database "{database}"', next="correct the database's name")
     if code.startswith("08") or code in _TRANSIENT:
         return TransientError(f"{about}{address}: {text}")
     if code == "42501":
@@ -50,7 +52,7 @@ def _from_server(error: asyncpg.PostgresError, address: str, database: str, user
     if code == "42P01":
         return UsageError(f"{about}{text}", next="wherry discover lists what is there")
     if code.startswith("42"):
-        return UsageError(f"{about}{text}", key="where")
+        return UsageError(f"where: {text}", key="where", next="correct --where: it is SQL over the stream's columns")
     if code.startswith("22"):
         # the server's text quotes the value
         return StreamError(f"{about}the server could not compute a value ({type(error).__name__}, {code})")
@@ -74,6 +76,7 @@ def _from_network(error: OSError, address: str, subject: str) -> WherryError:
     if "rejected SSL upgrade" in str(error):
         return UsageError(f"{address} does not speak TLS", key="sslmode", next="--set sslmode=prefer")
     if isinstance(error, TimeoutError):
-        return TransientError(f"{about}{address} did not answer in time")
+        return TransientError(f"{about}{address} did not answer in time", next="check host, port, and the way there")
     reason = (error.strerror or str(error) or type(error).__name__).lower()
-    return TransientError(f"{about}{address} cannot be reached: {reason}")
+    next = "check host, port, and that the server runs"
+    return TransientError(f"{about}{address} cannot be reached: {reason}", next=next)

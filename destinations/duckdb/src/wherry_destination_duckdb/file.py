@@ -19,18 +19,25 @@ if TYPE_CHECKING:
 
 _OPEN: dict[str, Database] = {}
 _LOCK = threading.Lock()
+_HEAD = 12
+_MAGIC = b"DUCK"
+"""The last of the first twelve bytes of every database file."""
 _SETTINGS = {"preserve_insertion_order": False, "python_enable_replacements": False}
 
 
 @dataclass(slots=True)
 class Database:
-    """One opened file. users: sessions of this process that share it.  holders: marks of those that hold a lease."""
+    """One opened file. users: sessions of this process that share it.  holders: marks of those that hold a lease.
+
+    absent: the path of a file that does not exist, which an empty database in memory stands for.
+    """
 
     instance: duckdb.DuckDBPyConnection
     path: str
     read_only: bool
     users: int = 1
     holders: dict[str, object] = field(default_factory=dict)
+    absent: str = ""
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the same database, in UTC."""
@@ -77,13 +84,22 @@ def _open(file: Path, settings: dict[str, Any], read_only: bool) -> Database:
         known.users += 1
         return known
     if read_only and not os.path.exists(path):
-        return Database(_connect(":memory:", settings, False), "", True)
+        return Database(_connect(":memory:", settings, False), "", True, absent=path)
     if not read_only:
         _create(Path(path), settings)
+    _refuse_others(path)
     database = Database(_connect(path, settings, read_only), path, read_only)
     if known is None:
         _OPEN[path] = database
     return database
+
+
+def _refuse_others(path: str) -> None:
+    """The engine opens files of other formats too, as a view of what they hold: nothing can be kept in those."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        head = file.read(_HEAD)
+        if head and head[-len(_MAGIC) :] != _MAGIC:
+            raise UsageError(f"{path} is not a DuckDB database file", key="path", next="choose another file")
 
 
 def _create(path: Path, settings: dict[str, Any]) -> None:
@@ -94,9 +110,14 @@ def _create(path: Path, settings: dict[str, Any]) -> None:
     try:
         if path.exists() and path.stat().st_size:
             return
+        if not path.parent.is_dir():
+            raise ResourceError(
+                f"cannot create {path}: there is no folder {path.parent}", key="path",
+                next="create the folder, or choose another",
+            )  # fmt: skip
         _sweep(path)
         aside = path.with_name(f"{path.name}.new-{os.getpid()}")
-        _connect(str(aside), settings, False).close()
+        _connect(str(aside), settings, False, shown=str(path)).close()
         if path.exists():
             path.unlink()
         with contextlib.suppress(FileExistsError):  # another process was faster
@@ -131,13 +152,14 @@ def _alive(pid: int) -> bool:
     return pid != os.getpid()
 
 
-def _connect(path: str, settings: dict[str, Any], read_only: bool) -> duckdb.DuckDBPyConnection:
+def _connect(path: str, settings: dict[str, Any], read_only: bool, shown: str = "") -> duckdb.DuckDBPyConnection:
+    """shown: the path that messages name, if another than the one that is opened."""
     import duckdb
 
     try:
         return duckdb.connect(path, read_only=read_only, config={**_SETTINGS, **settings})
     except duckdb.Error as error:
-        raise explain(error, path) from error
+        raise explain(error, shown or path) from error
 
 
 def explain(error: Exception, path: str) -> WherryError:

@@ -34,8 +34,12 @@ FLIGHT = 4
 class DuckDBConnection(Connection):
     """A cursor, which is a connection of its own to the opened database."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, quoting: Quoting, flush: int = BYTES) -> None:
+    def __init__(
+        self, cursor: duckdb.DuckDBPyConnection, quoting: Quoting, flush: int = BYTES, absent: str = ""
+    ) -> None:
+        """absent: the path of a file that does not exist: there is nothing to query in it."""
         self._cursor = cursor
+        self._absent = absent
         self._quoting = quoting
         self._flush = flush
         self._begun = self._failed = False
@@ -68,6 +72,8 @@ class DuckDBConnection(Connection):
         return self._fetch()
 
     def reader(self, statement: Part) -> pa.RecordBatchReader | None:
+        if self._absent:
+            raise UsageError(f"there is no file {self._absent}", key="path", next="correct the path, or sync into it")
         text = statement.render(self._quoting)
         self.rest()
         try:

@@ -25,7 +25,8 @@ _LATER = re.compile("too many|connection slots|starting up|shutting down|recover
 def refused(error: psycopg.Error, place: str) -> WherryError:
     """Why no connection came about: from the text, and whether a password was asked for where that is translated."""
     text = str(error)
-    last = re.sub(r"\s+", " ", text.strip().splitlines()[-1] if text.strip() else "")
+    said = [line for line in text.strip().splitlines() if not re.match(r"\s*Is the server running", line)]
+    last = re.sub(r"\s+", " ", said[-1] if said else "")
     reason = re.sub(r"^.*?(FATAL|failed|error): +", "", last)
     if match := re.search(r'database "(.*)" does not exist', text):
         return UsageError(

@@ -48,12 +48,15 @@ class End:
         except WherryError as error:
             raise self.explain(error) from error.__cause__
 
-    def explain(self, error: WherryError) -> WherryError:
-        """The error with the connector's name in front and the origin of its key behind."""
+    def located(self, error: WherryError) -> WherryError:
+        """The error with the origin of its key behind, unless the key is an option of the command."""
         from wherry.config.refusal import fields
 
-        if error.key in fields(type(self.configured.config)):  # else it is an option of the command
-            error = self.configured.explain(error)
+        return self.configured.explain(error) if error.key in fields(type(self.configured.config)) else error
+
+    def explain(self, error: WherryError) -> WherryError:
+        """The error with the connector's name in front and the origin of its key behind."""
+        error = self.located(error)
         prefix = f"{self.kind} {self.connector}: "
         if not error.message.startswith(prefix):
             error.message = prefix + error.message
@@ -131,7 +134,9 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise UsageError(f"{option} takes NAME=VALUE, got {text!r}", key=option.strip("-"))
+            raise UsageError(
+                f"{option} takes NAME=VALUE, got {text!r}", key=option.strip("-"), next=f"{option} NAME={text}"
+            )
         found[name.strip()] = value.strip()
     return found
 

@@ -90,7 +90,7 @@ def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop) ->
     for stream in outcome.failed:
         if stream.error is not None:
             end = job.destination if is_destinations(stream.error) else job.source
-            stream.error = _named(end.configured.explain(stream.error), job)
+            stream.error = _named(end.located(stream.error), job)
     return outcome
 
 

@@ -36,7 +36,8 @@ def one_place(end: End, schema: str | None, pipeline: str | None) -> Place:
         return found[0]
     with errors_of(end):
         if not found:
-            raise UsageError("nothing was ever written here", next="wherry sync SOURCE DEST")
+            label = new_destination(end).label()
+            raise UsageError(f"nothing was ever written to {label}", next=f"wherry sync SOURCE {label}")
         several = ", ".join(f"{pipeline} (schema {schema})" for schema, pipeline in found[:6])
         raise UsageError(f"holds {len(found)} pipelines: {several}", next="say which: --pipeline NAME --schema NAME")
 

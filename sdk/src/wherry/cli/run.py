@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -23,8 +23,12 @@ from wherry.cli.options import (
     stream_option,
     workspace,
 )
+from wherry.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wherry.cli.connect import End, Workspace
     from wherry.config.project import PipelineOptions, StreamOptions
     from wherry.pipeline.select import Wish
 
@@ -63,8 +67,8 @@ def run(app: App, /, pipeline: str, environment: str | None, **given: Any) -> No
         show_plan(app, asked)
         return
     job = Job(
-        source=here.source(asked.source, asked.sets),
-        destination=here.destination(asked.destination, asked.dest_sets),
+        source=_end(here, "source", pipeline, asked.source, asked.sets),
+        destination=_end(here, "destination", pipeline, asked.destination, asked.dest_sets),
         settings=asked.settings,
         typed=asked.destination,
         accept=as_setting,
@@ -72,6 +76,15 @@ def run(app: App, /, pipeline: str, environment: str | None, **given: Any) -> No
         quiet=asked.quiet,
     )
     raise click.exceptions.Exit(execute(app, job))
+
+
+def _end(here: Workspace, kind: Literal["source", "destination"], pipeline: str, name: str, sets: Sequence[str]) -> End:
+    """The connector that a pipeline names; an error says where the name stands."""
+    try:
+        return here.source(name, sets) if kind == "source" else here.destination(name, sets)
+    except UsageError as error:
+        error.where = error.where or f"{kind} from {here.project.origin('pipelines', pipeline, kind)}"
+        raise
 
 
 def _asked(options: PipelineOptions, name: str, given: dict[str, Any]) -> Asked:

@@ -79,6 +79,8 @@ def _reading(query: str) -> Iterator[None]:
         word = _first_word(query)
         if word in _WRITES:
             remedy = f"wherry sql only reads; to {word} use the engine's own shell"
+        elif isinstance(error, UsageError) and error.key:
+            raise
         elif isinstance(error, UsageError) or _MISTAKE.search(error.message):
             remedy = "correct the statement"
         else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from wherry.cli import advice, figures
 from wherry.cli.style import Line
 from wherry.cli.table import clean
+from wherry.errors import UsageError
 from wherry.sql.compose import SQL, Identifier, Quoting
 
 if TYPE_CHECKING:
@@ -179,7 +180,8 @@ def _failure(outcome: Outcome, streams: list[StreamOutcome], words: Words) -> li
     if error is not None and error.where:
         found.append([(f"  {clean(error.where)}", "")])
     step = clean(error.next) if error is not None and error.next else ""
-    next = step if "wherry " in step else f"{step}, then  {words.again}" if step else words.again
+    changed = isinstance(error, UsageError)  # the same command again cannot help
+    next = step if "wherry " in step or (step and changed) else f"{step}, then  {words.again}" if step else words.again
     found.append([(f"  {names}: {_keeps(outcome, streams)}; next: {next}", "")])
     return found
 

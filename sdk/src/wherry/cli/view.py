@@ -111,8 +111,8 @@ class Progress:
             path = self._redactor.redact(stream)
             done = self._tally.finished(path, outcome, counts, seconds, self._redactor.json(error))
             line = layout.row(done, self._columns([done]), self._tally.clock())
-            shown = outcome != "unchanged" or len(self._tally.streams) <= FEW
-        if shown:
+            told = outcome == "failed" and len(self._tally.streams) == 1  # the last words say why, and what to do
+        if not told and (outcome != "unchanged" or len(self._tally.streams) <= FEW):
             self._print(line)
 
     @hookimpl

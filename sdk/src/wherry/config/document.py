@@ -51,7 +51,8 @@ def parse(text: str, name: str) -> Document:
     try:
         return Document(builder.document(), builder.lines)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        unclosed = "end of stream" in (error.problem or "")  # where it began says more than where the file ends
+        mark = (unclosed and error.context_mark) or error.problem_mark or error.context_mark
         what = " ".join(filter(None, (error.problem, error.context)))
         raise _error(name, mark.line + 1 if mark else 1, what) from None
     except yaml.YAMLError:

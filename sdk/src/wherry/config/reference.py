@@ -94,9 +94,12 @@ def _from_uri(kind: Kind, text: str, registry: Names, project: Project) -> Refer
     if name is None and match[1] in registry.names(kind):
         return None  # connector:rest
     if name is None:
+        close = near(scheme, registry.schemes(kind))  # a name that is nearly right is none to be installed
+        remedy = f"write {close}://…" if close else f"pip install wherry-{kind}-{scheme}"
+        remedy += "  (wherry plugins lists what is here)"
         raise UsageError(
             f"no installed {kind} takes {scheme}:// addresses{did_you_mean(scheme, registry.schemes(kind))}",
-            next=f"pip install wherry-{kind}-{scheme}  (wherry plugins lists what is here)",
+            next=remedy,
         )
     return Reference(kind=kind, text=_public(text), connector=name, value=text)
 

@@ -87,5 +87,5 @@ def _path(location: Sequence[str | int], data: Any) -> Path:
 
 
 def _accepted(detail: ErrorDetails) -> str:
-    text = re.sub(r"^(Value error|Assertion failed), ", "", detail["msg"])
+    text = re.sub(r"^(Value error|Assertion failed), |, unable to parse string as an? .*$", "", detail["msg"])
     return " ".join(text.replace("Input should", "should", 1).split())

@@ -142,7 +142,7 @@ class Conformer:
             return exact_cast(column, field.type)
         except InexactError as error:
             raise DataError(
-                f"column {field.name!r}, row {error.row} of its batch: not a {types.show(field)}",
+                f"column {field.name!r}: not a {types.show(field)}",
                 column=field.name, row=error.row, key="type", next=f"--type {field.name}=text keeps it as it is",
             ) from None  # fmt: skip
 

@@ -88,7 +88,8 @@ class Rejects:
         total = self._before + self.count
         if self._limit.allows(total, self._first + 1):
             return
-        where = f"stream {self._stream}, row {row['row']}, column {row['column']!r}"
+        named = f"column {row['column']!r}"
+        where = f"stream {self._stream}, row {row['row']}" + ("" if named in row["reason"] else f", {named}")
         raise DataError(
             f"{where}: {row['reason']}", column=row["column"], row=row["row"],
             next=f"correct it at the source, or let it pass to {self._stream}{REJECTED}: --max-rejects {total}",

@@ -21,7 +21,7 @@ from wherry.pipeline.lanes import Lanes, Patience, explain
 from wherry.pipeline.names import NameMap
 from wherry.pipeline.outcome import Outcome
 from wherry.pipeline.rejects import MaxRejects
-from wherry.pipeline.select import Choice, Wishes, choose, refuse_unheard
+from wherry.pipeline.select import Choice, Wishes, choose, matches, refuse_unheard
 from wherry.pipeline.sides import at_destination, at_source, finally_failing
 from wherry.pipeline.work import SAMPLE, Context, Work, outcome_of, schema_of, table_of
 
@@ -101,7 +101,7 @@ def sync(
     word = "failed"
     try:
         with finally_failing(), at_source():
-            offered = list(planner.discover(settings.wishes.only))
+            offered = _offered(planner, settings.wishes)
         streams = settings.wishes.wanted(offered)
         with finally_failing(), at_destination():
             session = destination.open(names.pipeline, schema=names.schema, wait=settings.wait)
@@ -122,6 +122,13 @@ def sync(
             planner.close()
         if session is not None:
             _close(session, "stopped" if stop.is_set() and word == "ok" else word)
+
+
+def _offered(planner: Source, wishes: Wishes) -> list[Stream]:
+    """What the source offers of what is asked for; all of it if a name means none, so that near ones can be told."""
+    found = list(planner.discover(wishes.only))
+    missing = "*" not in wishes.only and not all(any(matches(s, glob) for s in found) for glob in wishes.only)
+    return list(planner.discover()) if missing else found
 
 
 def _close(session: Session, word: str) -> None:
@@ -150,17 +157,10 @@ def prepare(streams: Sequence[Stream], stored: Mapping[str, Progress], names: Na
         return Prepared(names=names, choices=choices, progress={}, hidden=hidden)
     progress, anew = _usable(stored, hidden, missing)
     _refuse_other_source(progress, names)
+    final = [replace(c, rebuild=c.rebuild or c.selection.stream.path in anew) for c in choices]
     return Prepared(names=names, choices=final, progress=progress, hidden=hidden)
 
 
-def _remembered(stored: Mapping[str, Progress]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for progress in stored.values():
-        for envelope in envelopes.all_of(progress):
-    final = [replace(c, rebuild=c.rebuild or c.selection.stream.path in anew) for c in choices]
-            for path, choice in envelope.get("choice", {}).items():
-                found.setdefault(path, choice)
-    return found
 def _usable(
     stored: Mapping[str, Progress], hidden: Mapping[str, str], missing: Collection[str]
 ) -> tuple[dict[str, Progress], set[str]]:
@@ -184,6 +184,13 @@ def _usable(
     return progress, anew
 
 
+def _remembered(stored: Mapping[str, Progress]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for progress in stored.values():
+        for envelope in envelopes.all_of(progress):
+            for path, choice in envelope.get("choice", {}).items():
+                found.setdefault(path, choice)
+    return found
 
 
 def _refuse_losing_history(
@@ -206,8 +213,6 @@ def _outdated(choice: Choice, remembered: Mapping[str, Any], missing: bool) -> s
         return "the table is rebuilt"
     if not remembered:
         return GONE if missing else None
-    if missing:
-        return f"{GONE}, {', '.join(differing)} changed"
     now = envelopes.choice(selection)
     differing = [
         n
@@ -216,6 +221,8 @@ def _outdated(choice: Choice, remembered: Mapping[str, Any], missing: bool) -> s
     ]
     if not differing:
         return GONE if missing else None
+    if missing:
+        return f"{GONE}, {', '.join(differing)} changed"
     if selection.mode == "replace":
         return f"{', '.join(differing)} changed: read again"
     path, what = selection.stream.path, differing[0]
@@ -297,6 +304,8 @@ def _work(planner: Source, context: Context, prepared: Prepared, settings: Setti
         with finally_failing(), at_source():
             plans = list(planner.plan(selections, bare))
         works = [_make(plan, progress, context, settings) for plan in plans]
+        for work in works:
+            work.refuse_uncovered()
         planned |= {s.stream.path for w in works for s in w.streams}
         if works:
             count = min(settings.workers or 4, context.destination.capabilities.loads)
@@ -304,8 +313,6 @@ def _work(planner: Source, context: Context, prepared: Prepared, settings: Setti
         if settings.wishes.limit is not None:
             for work in works:
                 context.session.set(work.plan.key, None)
-        for work in works:
-            work.refuse_uncovered()
         again = [w for w in works if w.plan.again and all(_fine(context, s) for s in w.streams)]
         selections = [s for w in again for s in w.streams]
         progress = {w.plan.key: Progress(bookmark=w.lasting) for w in again}

@@ -56,25 +56,29 @@ class Wishes:
     def wanted(self, streams: Iterable[Stream]) -> list[Stream]:
         """The streams meant by the globs; raises `UsageError` when one names none."""
         streams = list(streams)
+        if not streams:
+            raise UsageError("it offers no streams", next="check what it points at, and that its user may read there")
         for glob in self.only:
-            if not any(_matches(s, glob) for s in streams):
+            if not any(matches(s, glob) for s in streams):
                 raise _no_stream(glob, streams)
-        off = [*self.exclude, *(g for g, wish in self.special.items() if wish is False)]
-        found = [s for s in streams if any(_matches(s, g) for g in self.only) and not any(_matches(s, g) for g in off)]
-        if streams and not found:
-            raise UsageError("every stream is excluded", key="exclude", next="exclude less, or name one with --stream")
+        found = [s for s in streams if self.wants(s)]
+        if not found:
+            told = ", ".join(s.path for s in streams[:4]) + (", …" if len(streams) > 4 else "")
+            raise UsageError(
+                f"every stream is excluded: {told}", key="exclude", next="exclude less, or name one with --stream"
+            )
         return found
+
+    def wants(self, stream: Stream) -> bool:
+        """Whether the globs mean this stream."""
+        off = [*self.exclude, *(g for g, wish in self.special.items() if wish is False)]
+        return any(matches(stream, g) for g in self.only) and not any(matches(stream, g) for g in off)
 
     def wish(self, stream: Stream) -> Wish:
         """What was asked for one stream: special over common."""
         wish = self.common
         for glob, special in self.special.items():
-    def wants(self, stream: Stream) -> bool:
-        """Whether the globs mean this stream."""
-        off = [*self.exclude, *(g for g, wish in self.special.items() if wish is False)]
-        return any(_matches(stream, g) for g in self.only) and not any(_matches(stream, g) for g in off)
-
-            if isinstance(special, Wish) and _matches(stream, glob):
+            if isinstance(special, Wish) and matches(stream, glob):
                 wish = special.over(wish)
         return wish
 
@@ -168,6 +172,9 @@ def _check(s: Selection) -> None:
         )
     if s.mode == "append" and s.lookback and not s.key:
         raise UsageError(f"append with a look-back needs a key for stream {path}", key="lookback", next="--key COLUMN")
+    unknown = [c for c in s.types if names and c not in names]
+    if unknown:
+        raise UsageError(f"type: stream {path} has no column {unknown[0]!r}", key="type", next=near(unknown[0], names))
     if s.columns is not None:
         dropped = [c for c in (*s.key, s.cursor) if c is not None and c not in s.columns]
         if dropped:
@@ -205,7 +212,8 @@ def _columns(stream: Stream, wanted: Sequence[str]) -> tuple[str, ...]:
     return tuple(n for n in names if n in kept or n == stream.part)
 
 
-def _matches(stream: Stream, glob: str) -> bool:
+def matches(stream: Stream, glob: str) -> bool:
+    """Whether a glob means the stream: by its path, or by its bare name."""
     return fnmatchcase(stream.path, glob) or fnmatchcase(stream.name, glob)
 
 
