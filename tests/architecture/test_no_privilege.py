@@ -29,7 +29,7 @@ ENGINES = {
     "redshift",
     "oracle",
 }
-ORDINARY = {"files", "sample", "rest"}
+ORDINARY = {"files", "sample", "rest", "oracle"}
 """Names of connectors that are also words of the language: only their distributions are looked for."""
 
 

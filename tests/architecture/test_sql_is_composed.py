@@ -39,8 +39,11 @@ def starts_sql(node: ast.expr) -> bool:
 
 
 def pasted(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """(line, what) of SQL put together from texts."""
+    """(line, what) of SQL put together from texts; what an error says to a person is no SQL."""
+    told = {id(inner) for node in ast.walk(tree) if _is_error(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
+        if id(node) in told:
+            continue
         if isinstance(node, ast.JoinedStr) and starts_sql(node):
             if any(isinstance(part, ast.FormattedValue) for part in node.values):
                 yield node.lineno, "an f-string"
@@ -50,6 +53,11 @@ def pasted(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, "+="
         elif isinstance(node, ast.Call) and _formats(node.func):
             yield node.lineno, ".format on text"
+
+
+def _is_error(node: ast.AST) -> bool:
+    """Whether it makes an error of ours."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.endswith("Error")
 
 
 def _formats(function: ast.expr) -> bool:
@@ -151,6 +159,7 @@ def test_pasted_sql_is_found(text: str) -> None:
         'SQL("select * from {table}").format(table=Identifier("t"))',
         'f"create {path}"',
         'f"updated {rows} rows"',
+        'SchemaError("no", next=f"drop view {name}, run again, then create it again")',
         '"with {} of them".format(3)',
         're.compile("select 1")',
         "yaml.safe_load(text)",
