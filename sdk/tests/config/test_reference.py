@@ -136,4 +136,4 @@ def test_what_stands_for_nothing(registry: Registry, folder: Path, text: str, me
 
 
 def test_an_address_that_is_not_well_formed_shows_no_password(registry: Registry, folder: Path) -> None:
-    assert source("acme://u:S3CR3T@[h", registry, Project.find()).text == "acme://…"
+    assert source("acme://u:S3CR3T@[h", registry, Project.find()).text == "acme://u@[h"
