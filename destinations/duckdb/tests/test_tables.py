@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -133,6 +134,33 @@ def test_columns_widen_between_runs_under_views_and_indexes(
     session = driver.open(read_only=True)
     assert session.schema(target).field("v").type == new
     session.close()
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [
+        (pa.int32(), pa.date32(), datetime.date(2024, 1, 2)),
+        (pa.decimal128(10, 2), pa.float64(), 0.1),
+        (pa.binary(), pa.list_(pa.int64()), [1, 2]),
+    ],
+    ids=["int to date", "decimal to double", "binary to list"],
+)
+def test_a_replaced_column_may_become_any_other_type(
+    driver: Any, make: Any, old: pa.DataType, new: pa.DataType, value: Any, indexed: bool
+) -> None:
+    before, after = (pa.schema([("id", pa.int64()), ("v", kind)]) for kind in (old, new))
+    target = driver.target(schema=before, mode="replace")
+    driver.run(target, make({"id": 1}, {"id": 2}, schema=before))
+    driver.sql("create view shop.seen as select v from shop.orders; create index by_id on shop.orders (id)")
+    if indexed and not pa.types.is_list(new):
+        driver.sql("create index by_v on shop.orders (v)")
+    target = dataclasses.replace(target, schema=after)
+    driver.run(target, make({"id": 3, "v": value}, schema=after))
+    assert driver.read(target) == [{"id": 3, "v": value}]
+    assert driver.sql("select v from shop.seen") == [(value,)]
+    found = [name for (name,) in driver.sql("select index_name from duckdb_indexes() order by 1")]
+    assert found == ["by_id", *(["by_v"] if indexed and not pa.types.is_list(new) else [])]
 
 
 def test_an_indexed_column_widens_and_keeps_index_and_comments(driver: Any, make: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 from typing import Any
 
@@ -109,6 +110,40 @@ def test_a_view_that_cannot_be_made_again_stops_the_widening(shop: Any, create: 
     assert shop.sql("select note from shop.orders") == [(7,)]
     assert shop.sql("select format_type(atttypid, null) from pg_attribute where attrelid = 'shop.orders'::regclass "
                     "and attname = 'note'") == [("smallint",)]  # fmt: skip
+
+
+def test_a_view_that_cannot_show_the_wider_column_stops_the_widening(shop: Any) -> None:
+    narrow, wide = (pa.schema([pa.field("note", kind)]) for kind in (pa.int16(), pa.utf8()))
+    session = shop.open()
+    shop.load(session, shop.target(schema=narrow), pa.record_batch([[7]], schema=narrow))
+    shop.sql("create view shop.summed as select sum(note) as n from shop.orders")
+    with pytest.raises(SchemaError, match=r"view shop\.summed"):
+        shop.load(session, shop.target(schema=wide), pa.record_batch([["nine"]], schema=wide))
+    session.close()
+    assert shop.sql("select n from shop.summed") == [(7,)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [
+        (pa.int32(), pa.date32(), datetime.date(2024, 1, 2)),
+        (pa.timestamp("us"), pa.timestamp("us", "UTC"), datetime.datetime(2024, 1, 2, tzinfo=datetime.UTC)),
+        (pa.binary(), pa.bool_(), True),
+    ],
+    ids=["int to date", "timestamp to timestamptz", "binary to bool"],
+)
+def test_a_replaced_column_may_become_any_other_type(shop: Any, old: Any, new: Any, value: Any) -> None:
+    before = pa.schema([pa.field("id", pa.int32()), pa.field("note", old)])
+    after = pa.schema([pa.field("id", pa.int32()), pa.field("note", new)])
+    session = shop.open()
+    shop.replace(session, pa.record_batch([pa.array([1, 2], pa.int32()), pa.nulls(2, old)], schema=before))
+    shop.sql("create view shop.seen as select note from shop.orders")
+    shop.sql("create index by_note on shop.orders (note)")
+    shop.replace(session, pa.record_batch([[3], [value]], schema=after))
+    session.close()
+    assert shop.sql("select id, note from shop.orders") == [(3, value)]
+    assert shop.sql("select note from shop.seen") == [(value,)]
+    assert shop.sql("select indexname from pg_indexes where tablename = 'orders'") == [("by_note",)]
 
 
 def test_a_policy_on_the_column_stops_the_widening(shop: Any) -> None:

@@ -82,16 +82,16 @@ class DuckDBDialect(Dialect):
         )
         return bool(connection.rows(statement.format(name=Literal(namespace))))
 
-    def widen(self, connection: Connection, table: Identifier, field: pa.Field) -> None:
+    def widen(self, connection: Connection, table: Identifier, field: pa.Field, empty: bool = False) -> None:
         """Views find their tables by name and stay; indexes go and come back in the same transaction."""
         indexes = self._indexes(connection, table)
         try:
             if any(field.name in expressions for _, _, expressions in indexes):
-                self._rebuild(connection, table, field)
+                self._rebuild(connection, table, field, empty)
             else:
                 for name, _, _ in indexes:
                     connection.run(SQL("drop index {name}").format(name=Identifier(*table.names[:-1], name)))
-                super().widen(connection, table, field)
+                super().widen(connection, table, field, empty)
             for _, create, _ in indexes:
                 connection.run(SQL(create))
         except WherryError as error:
@@ -100,7 +100,7 @@ class DuckDBDialect(Dialect):
                 next="drop what depends on the column, or rebuild the table with --full-refresh",
             ) from error
 
-    def _rebuild(self, connection: Connection, table: Identifier, field: pa.Field) -> None:
+    def _rebuild(self, connection: Connection, table: Identifier, field: pa.Field, empty: bool) -> None:
         """Copy the table with the wider column: a column that an index of the same transaction held cannot change."""
         schema, name = table.names
         where = self._here(table)
@@ -114,8 +114,9 @@ class DuckDBDialect(Dialect):
         )
         comment = connection.rows(SQL("select comment from duckdb_tables() where {where}").format(where=where))[0][0]
         aside = Identifier(schema, f"_wherry_wide_{uuid.uuid4().hex}")
-        wide = SQL("cast({column} as {type}) as {column}").format(
-            column=Identifier(field.name), type=self.column_type(field)
+        column = Identifier(field.name)
+        wide = SQL("cast({value} as {type}) as {column}").format(
+            value=SQL("null") if empty else column, column=column, type=self.column_type(field)
         )
         values = [wide if column == field.name else Identifier(column) for column, _ in columns]
         create = SQL("create table {aside} as select {values} from {table}")

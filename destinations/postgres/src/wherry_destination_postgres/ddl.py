@@ -119,21 +119,29 @@ def unique(connection: PostgresConnection, table: Identifier, keys: Sequence[str
     return True
 
 
-def widen(connection: PostgresConnection, table: Identifier, field: pa.Field) -> None:
+def widen(connection: PostgresConnection, table: Identifier, field: pa.Field, empty: bool = False) -> None:
     """Change a column's type; views on it are dropped and made again as they were, in the caller's transaction."""
     views = _views(connection, table, field.name)
     for view in reversed(views):
         connection.run(SQL("drop view {view}").format(view=view.name))
     kind = types.column_type(field)
-    statement = SQL("alter table {table} alter column {column} type {type} using {column}::{type}")
+    statement = SQL("alter table {table} alter column {column} type {type} using {value}::{type}")
+    column = Identifier(field.name)
     try:
-        connection.run(statement.format(table=table, column=Identifier(field.name), type=kind))
+        connection.run(statement.format(table=table, column=column, type=kind, value=SQL("null") if empty else column))
     except DestinationError as error:
         if "SQLSTATE 0A000" not in error.message:
             raise
         raise SchemaError(f"column {field.name} has to become wider: {error.message}", next=error.next) from error
     for view in views:
-        _restore(connection, view)
+        try:
+            _restore(connection, view)
+        except DestinationError as error:
+            name = ".".join(view.name.names)
+            raise SchemaError(
+                f"column {field.name} has to become wider, and view {name} cannot be made again on it: {error.message}",
+                next=f"drop view {name}, run again, then create it again",
+            ) from error
 
 
 def _views(connection: PostgresConnection, table: Identifier, column: str) -> list[View]:

@@ -123,8 +123,8 @@ class PostgresDialect(Dialect):
         connection.run(SQL("set search_path to {path}").format(path=path))
         connection.run(SQL("set default_transaction_read_only to on"))
 
-    def widen(self, connection: Connection, table: Identifier, field: pa.Field) -> None:
-        ddl.widen(_ours(connection), table, field)
+    def widen(self, connection: Connection, table: Identifier, field: pa.Field, empty: bool = False) -> None:
+        ddl.widen(_ours(connection), table, field, empty)
 
     # --- statements that differ
 

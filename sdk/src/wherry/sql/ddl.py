@@ -43,6 +43,13 @@ def difference(
     return added, widened
 
 
+def unlike(have: pa.Schema, want: pa.Schema, fold: bool = True) -> list[pa.Field]:
+    """Fields of which neither type, that of the table or the one wanted, holds the values of the other."""
+    known = {_fold(field.name, fold): field for field in have}
+    pairs = [(known[name], field) for field in want if (name := _fold(field.name, fold)) in known]
+    return [field.with_name(old.name) for old, field in pairs if not holds(old, field) and not holds(field, old)]
+
+
 def kind(field: pa.Field) -> str:
     """The storage type in words: the Arrow type, or json or uuid."""
     named = (field.metadata or {}).get(KIND)
@@ -94,6 +101,8 @@ def _holds_time(wide: pa.DataType, narrow: pa.DataType) -> bool:
         if test(wide) and test(narrow) and wide.unit in order and narrow.unit in order:
             zones = pa.types.is_time(wide) or (wide.tz is None) == (narrow.tz is None)
             return zones and order.index(wide.unit) >= order.index(narrow.unit)
+    if pa.types.is_date(narrow) and pa.types.is_timestamp(wide):
+        return wide.tz is None and wide.unit in order
     if pa.types.is_timestamp(wide) and pa.types.is_timestamp(narrow) and wide.unit == narrow.unit:
         return (wide.tz is None) == (narrow.tz is None)
     return bool(pa.types.is_date(wide) and pa.types.is_date(narrow))

@@ -177,10 +177,15 @@ class Dialect(ABC):
         statement = SQL("alter table {table} add column {column} {type}")
         connection.run(statement.format(table=table, column=Identifier(field.name), type=self.column_type(field)))
 
-    def widen(self, connection: Connection, table: Identifier, field: pa.Field) -> None:
-        """Change a column's type in place, keeping views, grants, comments and indexes, or raise `SchemaError`."""
-        statement = SQL("alter table {table} alter column {column} type {type}")
-        connection.run(statement.format(table=table, column=Identifier(field.name), type=self.column_type(field)))
+    def widen(self, connection: Connection, table: Identifier, field: pa.Field, empty: bool = False) -> None:
+        """Change a column's type in place, keeping views, grants, comments and indexes, or raise `SchemaError`.
+
+        empty: the table has no rows, and the type may be any other.
+        """
+        statement = SQL("alter table {table} alter column {column} type {type}{using}")
+        using = SQL(" using null") if empty else SQL("")
+        column = Identifier(field.name)
+        connection.run(statement.format(table=table, column=column, type=self.column_type(field), using=using))
 
     def staging(self, connection: Connection, name: str, schema: pa.Schema) -> Identifier:
         """Create a table that only this connection sees and that ends with it."""

@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from wherry.contracts.loading import Applied, Entry, Receipt, Target
 from wherry.contracts.values import ReadPlan
 from wherry.sql import state
 from wherry.sql.compose import SQL, Identifier, Value, names
-from wherry.sql.ddl import stored
+from wherry.sql.ddl import stored, unlike
 from wherry.sql.dialect import Connection
 
 if TYPE_CHECKING:
@@ -41,11 +43,11 @@ def publish(
         if earlier is not None:
             return earlier
         seq, load_id = session.sequence(place), session.meta.next_load_id(connection)
-        renames = {stream: _prepare(session, connection, plan, target) for stream, target in rebuilt.items()}
+        ways = {stream: _prepare(session, connection, plan, target) for stream, target in rebuilt.items()}
         connection.begin()
         now = session.meta.now(connection)
         applied = {
-            stream: _swap_in(session, connection, plan, target, renames[stream]) for stream, target in rebuilt.items()
+            stream: _swap_in(session, connection, plan, target, ways[stream]) for stream, target in rebuilt.items()
         }
         session.record(connection, load_id, place, entry, applied, rebuilt, now)
         receipt = Receipt(load_id=load_id, seq=seq + 1, committed_at=now, applied=applied)
@@ -59,21 +61,29 @@ def publish(
     return receipt
 
 
-def _prepare(session: SqlSession, connection: Connection, plan: ReadPlan, target: Target) -> bool:
-    """Additive DDL before the transaction; whether the generation's table may simply take the name."""
+def _prepare(session: SqlSession, connection: Connection, plan: ReadPlan, target: Target) -> list[pa.Field] | None:
+    """Additive DDL before the transaction; None when the generation's table may simply take the name.
+
+    Else the columns that have to become another type once their old values are gone.
+    """
     tables, dialect = session.tables, session.dialect
     new = tables.ready(connection, plan.key, target)
     live = tables.live(target)
-    if dialect.columns(connection, live) is None:
+    have = dialect.columns(connection, live)
+    if have is None:
         tables.refuse(connection, target)
-        return True
-    tables.ready(connection, plan.key, dataclasses.replace(target, generation=None))
-    return dialect.swappable(connection, live, new)
+        return None
+    retyped = unlike(have, stored(target), dialect.fold)
+    left = pa.schema([f for f in target.schema if f.name not in {r.name for r in retyped}])
+    tables.ready(connection, plan.key, dataclasses.replace(target, generation=None, schema=left))
+    return None if not retyped and dialect.swappable(connection, live, new) else retyped
 
 
-def _swap_in(session: SqlSession, connection: Connection, plan: ReadPlan, target: Target, rename: bool) -> Applied:
+def _swap_in(
+    session: SqlSession, connection: Connection, plan: ReadPlan, target: Target, retyped: list[pa.Field] | None
+) -> Applied:
     new, live = session.tables.place(connection, target), session.tables.live(target)
-    if rename:
+    if retyped is None:
         if session.dialect.columns(connection, live) is not None and session.dialect.swappable(connection, live, new):
             connection.run(SQL("drop table {live}").format(live=live))
         statement = SQL("alter table {new} rename to {name}")
@@ -84,6 +94,10 @@ def _swap_in(session: SqlSession, connection: Connection, plan: ReadPlan, target
         return Applied(staged=counted[0][0], inserted=counted[0][0])
     columns = names(stored(target).names)
     deleted = connection.run(SQL("delete from {live}").format(live=live))
+    for field in retyped:
+        session.dialect.widen(connection, live, field, empty=True)
+    if retyped:
+        session.tables.claim(connection, plan.key, target)
     inserted = connection.run(
         SQL("insert into {live} ({columns}) select {columns} from {new}").format(live=live, columns=columns, new=new)
     )
