@@ -106,6 +106,14 @@ def test_two_commands() -> None:
     assert second.endswith("pytest")
 
 
+@pytest.mark.parametrize(
+    ("page", "title"), [("test-your-plugin.md", "test_notes.py"), ("write-a-destination.md", "test_pond.py")]
+)
+def test_adopting_the_kit_takes_at_most_forty_lines(page: str, title: str) -> None:
+    lines = [line for block in blocks(DOCS / page) if block.title == title for line in block.text.splitlines()]
+    assert 5 < len(lines) <= 40
+
+
 @each_page
 def test_toml_that_is_shown_can_be_read(page: Path) -> None:
     for block in blocks(page):
