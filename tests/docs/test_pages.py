@@ -66,6 +66,7 @@ def test_every_connector_has_a_page_with_its_keys() -> None:
     for plugin in found:
         text = (folder(plugin) / "README.md").read_text()
         assert text.startswith(f"# {plugin.distribution}\n")
+        assert f"pip install {plugin.distribution}" in text
         assert f"config {plugin.kind} {plugin.name}" in parts(text)
         assert f"]({folder(plugin).relative_to(ROOT)}/README.md)" in (ROOT / "README.md").read_text()
 
