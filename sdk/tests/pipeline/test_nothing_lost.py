@@ -334,3 +334,57 @@ def test_a_truncation_after_rejected_rows_keeps_count(world):
     assert world.script([stream], read, wish=wish, max_rejects=MaxRejects(rows=5)).exit_code == 0
     assert world.rows() == [{"id": 2, "v": 2}]
     assert len(world.rows("orders__rejected")) == 1
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_rows_of_an_unfinished_plan_that_the_source_gave_up_are_not_appended_twice(world, resumable):
+    """The first load of a table, half of it committed: read from the beginning again it is made anew."""
+
+    def plan(selected, progress):
+        known = progress.get("orders", Progress())
+        if known.open is not None and resumable:
+            return [known.open]
+        return [ReadPlan(key="orders", splits=(Split(key="s", streams=tuple(selected), bookmark=known.bookmark),))]
+
+    def read(source, split):
+        for n in range(0 if split.bookmark is None else split.bookmark["n"], 4):
+            if n == stuck_at:
+                raise TransientError("gone")
+            yield Batch(stream="orders", data=ROWS.slice(n, 1), bookmark={"n": n + 1})
+
+    stream = Stream(name="orders", schema=ROWS.schema, cursor="at", ordered=True)
+    stuck_at = 2
+    assert world.script([stream], read, plan, commit_every=EVERY_BOOKMARK).exit_code == 3
+    stuck_at = None
+    assert world.script([stream], read, plan, commit_every=EVERY_BOOKMARK).exit_code == 0
+    assert world.rows() == as_rows(ROWS)
+
+
+def test_an_append_that_can_neither_go_on_nor_begin_anew_says_so(world):
+    def plan(selected, progress):
+        known = progress.get("orders", Progress())
+        return [ReadPlan(key="orders", splits=(Split(key="s", streams=tuple(selected), bookmark=known.bookmark),))]
+
+    def read(source, split):
+        for n in range(0 if split.bookmark is None else split.bookmark["n"], end):
+            if n == stuck_at:
+                raise TransientError("gone")
+            yield Batch(stream="orders", data=ROWS.slice(n, 1), bookmark={"n": n + 1})
+
+    stream = Stream(name="orders", schema=ROWS.schema, cursor="at", ordered=True)
+    end, stuck_at = 2, None
+    world.script([stream], read, plan, commit_every=EVERY_BOOKMARK)
+    end, stuck_at = 4, 3
+    assert world.script([stream], read, plan, commit_every=EVERY_BOOKMARK).exit_code == 3
+    stuck_at = None
+    with pytest.raises(StateError, match="an unfinished run loaded rows of orders"):
+        world.script([stream], read, plan)
+    assert world.script([stream], read, plan, wishes=Wishes(full_refresh=True)).exit_code == 0
+    assert world.rows() == as_rows(ROWS)
+
+
+def test_a_whole_read_without_rows_ends_every_key_of_a_history(world):
+    stream = {"cursor": None, "ordered": False}
+    world.run(orders(**stream), wish=Wish(mode="history"))
+    world.run(orders(ROWS.slice(0, 0), **stream), wish=Wish(mode="history"))
+    assert world.live() == []

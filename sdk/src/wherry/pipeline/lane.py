@@ -122,11 +122,12 @@ class Lane:
                 self._commit(reader, done=False)
             return False
         self._complete |= {s.stream.path for s in self.split.streams if self._is_whole(s)}
-        if self.work.must_record(self.split, self._changed):
+        if self.work.must_record(self.split, self._changed or self._whole):  # a whole read without rows ends all keys
             self._refuse_overflow()
             self._commit(reader, done=True)
         else:
-            self.work.unchanged({path: lane.counts for path, lane in self._streams.items()})
+            counts = {path: lane.counts for path, lane in self._streams.items()}
+            self.work.unchanged(self.split, self._seal(done=True), counts)
         self.work.reached(
             self.split, {p: lane.boundary.window() for p, lane in self._streams.items() if lane.boundary is not None}
         )

@@ -70,7 +70,8 @@ class Work:
         self._lock = threading.Lock()
         self._conformers: dict[str, Conformer] = {}
         self._appeared = self._appeared_before()
-        self._rebuild = self._rebuild_paths()
+        self._rebuild: frozenset[str] = frozenset()
+        self._rebuild = self._rebuild_paths() | self._abandoned()
         self._sealed: dict[str, JsonValue] = self._starting_envelopes()
         done = known.done if self.resumed else frozenset()
         self.waiting = [s for s in self.plan.splits if s.key not in done]
@@ -205,8 +206,10 @@ class Work:
                 stream=path, load_id=receipt.load_id, counts=numbers, bookmark=envelopes.open_(entry.bookmark)["source"]
             )
 
-    def unchanged(self, counts: Mapping[str, Counts]) -> None:
+    def unchanged(self, split: Split, envelope: JsonValue, counts: Mapping[str, Counts]) -> None:
         """Take down what was read of a split that brought nothing new."""
+        with self._lock:
+            self._sealed[split.key] = envelope  # the boundary rows it saw count when others make the plan publish
         for path, count in counts.items():
             if path in self.context.outcomes:
                 self.context.outcomes[path].add({"read": count.read, "boundary": count.boundary})
@@ -278,6 +281,26 @@ class Work:
         told = [s for split in self._known.open.splits for s in envelopes.open_(split.bookmark).get("appeared", ())]
         selections = [from_json(Selection, s) for s in told]
         return {s.stream.path: s for s in selections}
+
+    def _abandoned(self) -> frozenset[str]:
+        """Append streams of an unfinished plan that the source does not go on with: what it loaded would come twice.
+
+        Read from the beginning they are made anew; else the user has to decide.
+        """
+        left = self._known.open
+        if self.resumed or left is None or left.id == "" or self.rebuilds:
+            return frozenset()
+        loaded = [s for s in left.splits if s.key in self._known.done or envelopes.open_(s.bookmark).get("begun")]
+        aside = envelopes.rebuilding(self._known)
+        twice = {s.stream.path for split in loaded for s in split.streams if s.mode == "append"} - aside
+        for split in self.plan.splits:
+            for path in twice & {s.stream.path for s in split.streams}:
+                if split.bookmark is not None:
+                    raise StateError(
+                        f"an unfinished run loaded rows of {path}, and the source cannot go on where it ended",
+                        next=f"add --full-refresh to rebuild the table of {path}",
+                    )
+        return frozenset(twice)
 
     def _rebuild_paths(self) -> frozenset[str]:
         """Streams rebuilt whatever their mode; a resumed plan goes on as it was begun."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,6 +66,14 @@ class MemoryStream:
         """Rows in all tables."""
         return sum(table.num_rows for table in self.tables)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of all values in their order."""
+        digest = hashlib.blake2b(digest_size=8)
+        for batch in (b for table in self.tables for b in table.combine_chunks().to_batches()):
+            digest.update(batch.serialize())
+        return digest.hexdigest()
+
     def slices(self, start: int, end: int) -> Iterator[tuple[int, int, pa.Table]]:
         """(number of the table, position after the slice, rows) of the rows from `start` to `end`."""
         first = 0
@@ -119,10 +128,10 @@ class MemorySource(Source):
 
     def _plan_one(self, key: str, selected: tuple[Selection, ...], known: Progress) -> Iterator[ReadPlan]:
         replace = any(s.mode == "replace" for s in selected)
-        if known.open is not None and not replace:
-            yield known.open  # the values cannot have changed under it
-            return
         memory = self._of(selected[0])
+        if known.open is not None and not replace and self._still_fits(known.open, memory):
+            yield known.open
+            return
         bookmark = None if replace else known.bookmark
         if memory.changes and bookmark is not None and bookmark["position"] == self._length(selected):
             return
@@ -131,10 +140,15 @@ class MemorySource(Source):
             return
         edges = [memory.rows * n // memory.splits for n in range(memory.splits + 1)]
         splits = tuple(
-            Split(key=f"{key}/{n}", streams=selected, bookmark=bookmark, detail=[low, high])
+            Split(key=f"{key}/{n}", streams=selected, bookmark=bookmark, detail=[low, high, memory.fingerprint])
             for n, (low, high) in enumerate(itertools.pairwise(edges))
         )
         yield ReadPlan(key=key, splits=splits, after=self._highest(memory, selected[0]))
+
+    def _still_fits(self, plan: ReadPlan, memory: MemoryStream) -> bool:
+        """Ranges of positions mean the same rows only while the values are the same; a cursor value always does."""
+        detail = plan.splits[0].detail
+        return detail is None or detail[2] == memory.fingerprint
 
     def read(self, split: Split) -> Iterator[Batch | Mark]:
         items = self._read_log(split) if self._is_log(split) else self._read_rows(split)
@@ -192,7 +206,7 @@ class MemorySource(Source):
         incremental = cursor is not None and selection.mode != "replace"
         ordered = incremental and memory.ordered and cursor == memory.cursor
         table, left = 0, selection.limit
-        for number, _, rows in memory.slices(*(split.detail or (0, memory.rows))):
+        for number, _, rows in memory.slices(*(split.detail[:2] if split.detail else (0, memory.rows))):
             if number != table:
                 yield Mark(stream=memory.stream(number))
                 table = number
