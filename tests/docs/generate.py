@@ -28,7 +28,7 @@ EVENTS = ROOT / "sdk" / "src" / "wherry" / "cli" / "events.schema.json"
 _ERROR = re.compile(r"[├└]── (?P<name>\w+) +exit (?P<exit>[\d/]+) +(?P<text>.*?)(?P<authors> +\(for authors\))?$")
 
 
-def main_() -> None:
+def write() -> None:
     """Write the pages that changed, and say which."""
     for page in pages():
         old = page.read_text()
@@ -290,4 +290,4 @@ PARTS: dict[str, Callable[..., str]] = {
 }
 
 if __name__ == "__main__":
-    main_()
+    write()
