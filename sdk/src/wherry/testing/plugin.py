@@ -20,6 +20,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "wherry_cases(name, values): cases of a conformance suite")
 
 
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
+    """Conformance tests that ask for what a connector does not have are a category of their own."""
+    from wherry.testing.suite import NOT_APPLICABLE
+
+    if report.skipped and isinstance(report.longrepr, tuple) and NOT_APPLICABLE in report.longrepr[2]:
+        return "not applicable", "-", "NOT APPLICABLE"
+    return None
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """How many waivers, and why."""
     from wherry.testing.suite import WAIVER

@@ -21,7 +21,7 @@ from wherry.testing.bench import Bench, data
 from wherry.testing.child import LOADS, rows, scripted
 from wherry.testing.compare import tables_equal
 from wherry.testing.destination_suite.base import DestinationBase
-from wherry.testing.suite import cases
+from wherry.testing.suite import cases, does_not_apply
 
 COMMITS = [f"{when} commit {n}" for n in range(1, LOADS + 1) for when in ("before", "after")]
 MOMENTS = [*COMMITS, "before publish", "after publish"]
@@ -81,7 +81,7 @@ class CrashTests(DestinationBase):
 
     def _needs(self, mode: Mode) -> None:
         if mode not in self.connector.capabilities.modes:
-            pytest.skip(f"{mode} is not declared")
+            does_not_apply(f"{mode} is not declared")
 
     @contextmanager
     def _child(self, config: dict[str, Any], mode: Mode, run: int, moment: str) -> Iterator[subprocess.Popen[str]]:

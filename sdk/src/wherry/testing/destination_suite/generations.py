@@ -6,14 +6,13 @@ import dataclasses
 from typing import Any
 
 import pyarrow as pa
-import pytest
 
 from wherry.contracts.loading import Target
 from wherry.contracts.values import ReadPlan
 from wherry.testing.bench import Bench
 from wherry.testing.compare import tables_equal
 from wherry.testing.destination_suite.base import DestinationBase, people
-from wherry.testing.suite import cases
+from wherry.testing.suite import cases, does_not_apply
 
 OLD, NEW = people((1, "old"), (2, "old")), people((2, "new"), (3, "new"), (4, "new"))
 
@@ -120,7 +119,7 @@ class GenerationTests(DestinationBase):
     def test_a_view_shows_the_published_rows(self, bench: Bench) -> None:
         """Where SQL runs: publishing keeps the table's identity."""
         if not self.connector.capabilities.sql:
-            pytest.skip("no SQL")
+            does_not_apply("no SQL")
         self._published(bench, OLD)
         bench.session.execute('create view "kit"."kit_view" as select "id", "name" from "kit"."t"')
         plan, target = self._building(bench)
@@ -134,7 +133,7 @@ class GenerationTests(DestinationBase):
     def test_a_generation_of_a_keyed_table(self, bench: Bench, mode: Any) -> None:
         """A full refresh, in two loads that share a key; then it goes on as usual."""
         if mode not in self.connector.capabilities.modes:
-            pytest.skip(f"{mode} is not declared")
+            does_not_apply(f"{mode} is not declared")
         plan, target = self._building(bench, mode=mode, key=("id",))
         bench.put(target, OLD, plan)
         bench.put(target, people((2, "old"), (3, "x")), plan, done=True)

@@ -16,7 +16,7 @@ from wherry.errors import DataError, WherryError
 from wherry.testing.bench import Bench, data, write
 from wherry.testing.compare import tables_equal
 from wherry.testing.destination_suite.base import DestinationBase, people
-from wherry.testing.suite import cases
+from wherry.testing.suite import cases, does_not_apply
 
 DAY = 86_400_000_000
 INSTANT = pa.timestamp("us", "UTC")
@@ -224,7 +224,7 @@ class ModeTests(DestinationBase):
     def needs(self, mode: Any) -> None:
         """Skip if the mode is not declared; that it does not work then is another test."""
         if mode not in self.connector.capabilities.modes:
-            pytest.skip(f"{mode} is not declared")
+            does_not_apply(f"{mode} is not declared")
 
 
 _THREE = pa.schema([("id", pa.int64()), ("name", pa.string()), ("city", pa.string())])

@@ -13,7 +13,7 @@ from wherry.errors import SchemaError, WherryError
 from wherry.testing.bench import Bench, write
 from wherry.testing.compare import tables_equal
 from wherry.testing.destination_suite.base import DestinationBase, people
-from wherry.testing.suite import cases
+from wherry.testing.suite import cases, does_not_apply
 
 WHOLE = [1, -1, 2**53 + 1, -(2**53) - 1, 2**63 - 1]
 WIDENING: list[tuple[pa.DataType, Any]] = [
@@ -96,7 +96,7 @@ class SchemaTests(DestinationBase):
     def test_a_view_survives_widening_or_is_named(self, bench: Bench) -> None:
         """Where SQL runs: afterwards it gives the old values, or the load stops and names it."""
         if not self.connector.capabilities.sql or "widen" not in self.connector.capabilities.schema_changes:
-            pytest.skip("no SQL, or no widening")
+            does_not_apply("no SQL, or no widening")
         narrow, wide = self._steps(WIDENING[:2])
         bench.put(bench.target(narrow), narrow)
         bench.session.execute('create view "kit"."kit_view" as select "id", "n" from "kit"."t"')

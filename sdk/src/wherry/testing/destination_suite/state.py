@@ -14,7 +14,7 @@ from wherry.errors import UsageError, WherryError
 from wherry.testing.bench import Bench, write
 from wherry.testing.compare import tables_equal
 from wherry.testing.destination_suite.base import DestinationBase, people
-from wherry.testing.suite import settings
+from wherry.testing.suite import does_not_apply, settings
 
 BOOKMARKS: list[Any] = [
     0, 2**63 + 1, -1.5, 1e300, "", "2024-01-01T00:00:00.123456789Z", "it's; \"q\" \\ \n ü 🚣", [], [1, [None, True]],
@@ -165,7 +165,7 @@ class StateTests(DestinationBase):
     def test_a_dropped_table_is_missing(self, bench: Bench) -> None:
         """`Progress.missing` names the stream whose table a user dropped."""
         if not self.connector.capabilities.sql:
-            pytest.skip("no SQL to drop a table with")
+            does_not_apply("no SQL to drop a table with")
         target = bench.target(people())
         self._lasting(bench, target)
         assert bench.progress().missing == frozenset()

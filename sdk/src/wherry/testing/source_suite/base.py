@@ -10,7 +10,7 @@ import pytest
 
 from wherry.contracts.source import Source
 from wherry.testing.reading import Whole, read, select, small
-from wherry.testing.suite import Suite
+from wherry.testing.suite import Suite, does_not_apply
 
 Make = Callable[[], Source]
 
@@ -29,7 +29,7 @@ class SourceBase(Suite):
     @pytest.fixture
     def broken(self) -> dict[str, Any]:
         """Configuration of something that is not there: a file, a server; override it."""
-        pytest.skip("no fixture `broken`")
+        does_not_apply("no fixture `broken`")
 
     def expected(self, config: dict[str, Any], stream: str) -> pa.Table | None:
         """The stream's rows, read in another way than the connector's; None: not known."""
@@ -37,7 +37,7 @@ class SourceBase(Suite):
 
     def mutate(self, config: dict[str, Any]) -> Any:
         """Change what is read: insert and update rows. `expected` tells of the changed rows from then on."""
-        pytest.skip("no method `mutate`")
+        does_not_apply("no method `mutate`")
 
     @pytest.fixture
     def make(self, config: dict[str, Any]) -> Iterator[Make]:

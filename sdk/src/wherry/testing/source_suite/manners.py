@@ -9,10 +9,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from wherry.testing.reading import Item, Whole, items, select
 from wherry.testing.source_suite.base import Make, SourceBase
+from wherry.testing.suite import does_not_apply
 
 
 class MannerTests(SourceBase):
@@ -94,7 +93,7 @@ def _give_up(make: Make) -> None:
 def _left() -> Counter[str]:
     """Threads, children and open files of this process."""
     if not Path("/proc/self/fd").exists():
-        pytest.skip("only where /proc tells of open files")
+        does_not_apply("only where /proc tells of open files")
     found = Counter(f"thread {thread.name}" for thread in threading.enumerate())
     for task in Path("/proc/self/task").iterdir():
         found.update(f"child {pid}" for pid in (task / "children").read_text().split())
