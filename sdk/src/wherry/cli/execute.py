@@ -65,7 +65,8 @@ def execute(app: App, job: Job) -> int:
     except WherryError as error:
         code = error.exit_code
         app.recorders = recorders
-        raise _named(error, job)
+        _named(error, job)
+        raise
     finally:
         _finished(events, outcome, code, began)
         events.close()
