@@ -12,7 +12,7 @@ from wherry.pipeline.lane import CommitEvery
 from wherry.pipeline.lanes import Patience
 from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.run import Settings, name_run
-from wherry.pipeline.select import Wish, Wishes
+from wherry.pipeline.select import Wish, Wishes, adds_again
 from wherry.testing import Faults, MemoryDestination, MemorySource, MemoryStream, Store, run_sync
 
 ROWS = pa.table({"id": [1, 2, 3, 4], "v": ["a", "b", "c", "d"], "at": [10, 20, 20, 30]})
@@ -370,3 +370,12 @@ def test_errors_have_a_next_step():
 def test_a_type_for_a_column_that_is_not_there_is_refused(world):
     with pytest.raises(UsageError, match="type: stream orders has no column 'idd'"):
         world.run(orders(), wishes=Wishes(common=Wish(types={"idd": "text"})))
+
+
+def test_append_without_a_cursor_is_known_to_add_again(world):
+    stream = orders(cursor=None, ordered=False)
+    for runs in (1, 2):
+        outcome = world.run(stream, wish=Wish(mode="append"))
+        assert adds_again(outcome.choices[0].selection)
+        assert len(world.rows()) == 4 * runs
+    assert not adds_again(world.run(orders(name="other"), wish=Wish(mode="append")).choices[0].selection)

@@ -98,10 +98,14 @@ def as_setting(stream: str, cursor: str) -> str:
 
 
 def doubts(choices: Sequence[Choice]) -> list[Line]:
-    """What is doubtful about cursors that are chosen now, as far as the source tells."""
+    """What is doubtful about how streams are synced, as far as the source tells."""
+    from wherry.pipeline.select import AGAIN, adds_again
+
     found: list[Line] = []
     for choice in choices:
         selection, stream = choice.selection, choice.selection.stream
+        if adds_again(selection):
+            found.append([("! ", "warn"), (f"{clean(stream.path)}: {AGAIN}", "")])
         if choice.remembered or not selection.cursor or selection.cursor not in stream.schema.names:
             continue
         field, fields = stream.schema.field(selection.cursor), list(stream.schema)

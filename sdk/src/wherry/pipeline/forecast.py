@@ -16,7 +16,7 @@ from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.conform import Change, Conformer
 from wherry.pipeline.names import NameMap
 from wherry.pipeline.run import GONE, Names, Prepared, Settings, prepare
-from wherry.pipeline.select import Choice, refuse_unheard
+from wherry.pipeline.select import AGAIN, Choice, adds_again, refuse_unheard
 from wherry.pipeline.sides import at_destination, at_source
 from wherry.pipeline.work import schema_of, table_of
 
@@ -176,5 +176,7 @@ def _notes(selection: Selection, planned: _Planned | None, table: _Table) -> Ite
         yield f"{table.schema}.{table.name} was not written by this pipeline: the run refuses it unless it was adopted"
     if selection.mode in ("merge", "append") and not selection.stream.changes and selection.limit is None:
         yield "deletes are not seen" if selection.mode == "merge" else "updates and deletes are not seen"
+    if adds_again(selection):
+        yield AGAIN
     known = planned.selection.stream.notes if planned else ()
     yield from dict.fromkeys((*selection.stream.notes, *known))

@@ -222,6 +222,15 @@ def _no_stream(glob: str, streams: Sequence[Stream]) -> UsageError:
     return UsageError(f"no stream matches {glob!r}", key="stream", next=near(glob, names))
 
 
+AGAIN = "append without a cursor adds every row again on each run"
+
+
+def adds_again(selection: Selection) -> bool:
+    """Whether each run appends all rows anew: nothing tells what was appended before. Snapshots are kept that way."""
+    told = selection.cursor or selection.stream.part or selection.stream.changes
+    return selection.mode == "append" and not told
+
+
 def near(name: str, known: Sequence[str]) -> str:
     """Advice: the nearest known names, or the first few."""
     close = get_close_matches(name, known, n=3, cutoff=0.5)
