@@ -13,6 +13,7 @@ from wherry import (
     DataError,
     Entry,
     Lease,
+    Progress,
     ReadPlan,
     Receipt,
     Selection,
@@ -59,6 +60,7 @@ VALUES = [
         load_id=2**53 + 1, seq=3, committed_at=4, notes=("n",),
         applied={"a": Applied(staged=4, inserted=1, updated=2, deleted=1)},
     ),
+    Progress(bookmark=BOOKMARK, done=frozenset({"a", "b"}), covers="x", missing=frozenset({"t"}), generation=3),
     Lease(pipeline="p", schema="s", epoch=7, holder="pid 1 on here", since=2**53 + 1, seconds=5),
 ]  # fmt: skip
 

@@ -10,6 +10,7 @@ from wherry.pipeline import boundary
 from wherry.pipeline.lane import CommitEvery
 from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Wish, Wishes
+from wherry.pipeline.work import Work
 from wherry.testing import MemoryStream
 
 EVERY_BOOKMARK = CommitEvery(rows=1)
@@ -37,22 +38,26 @@ def test_a_split_of_a_history_stream_does_not_close_the_keys_of_the_others(world
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-def test_a_plan_is_not_published_when_one_of_its_splits_was_stopped(world, splitting, ordered):
+def test_a_plan_is_not_published_when_one_of_its_splits_was_stopped(world, splitting, ordered, monkeypatch):
     """The stop comes while one split's rows are all read but not committed: it ends done, the other does not."""
-    stop = threading.Event()
+    ended, real = [], Work.ended
+    monkeypatch.setattr(Work, "ended", lambda work, split, done: (real(work, split, done), ended.append(split.key))[0])
+    stop, whole_read = threading.Event(), threading.Event()
 
     def read(source, split):
         if split.key == "whole":
             yield Batch(stream="orders", data=ROWS.slice(0, 2))
             return
         yield Batch(stream="orders", data=ROWS.slice(2, 1))
+        whole_read.wait(0 if ordered else 5)
         stop.set()
         yield Batch(stream="orders", data=ROWS.slice(3))
 
     def linger(_):
-        """Until the lane of the stopped split has ended."""
+        """Until the stopped split has ended, so that this one is the last."""
+        whole_read.set()
         deadline = time.monotonic() + 5
-        while sum(t.name.startswith("lane") for t in threading.enumerate()) > 1 and time.monotonic() < deadline:
+        while ended != ["half"] and time.monotonic() < deadline:
             time.sleep(0.01)
 
     world.faults.arm("before commit", linger)
@@ -62,14 +67,42 @@ def test_a_plan_is_not_published_when_one_of_its_splits_was_stopped(world, split
     assert world.rows() == as_rows(ROWS)
 
 
-def test_a_split_that_saw_nothing_does_not_count_the_boundary_twice(world):
+@pytest.mark.parametrize("workers", [1, 3])  # with one, the split that sees x is over before another makes a commit
+def test_a_split_that_saw_nothing_does_not_count_the_boundary_twice(world, workers):
     x, y = {"v": "x", "at": 30}, {"v": "y", "at": 30}
     keyless = {"key": (), "ordered": False, "batch": 10}
     world.run(orders(pa.Table.from_pylist([x]), **keyless), wish=Wish(mode="append"))
-    world.run(orders(pa.Table.from_pylist([x, y]), splits=3, **keyless), wish=Wish(mode="append"))
+    world.run(orders(pa.Table.from_pylist([x, y]), splits=3, **keyless), wish=Wish(mode="append"), workers=workers)
     assert world.rows() == [x, y]
     world.run(orders(pa.Table.from_pylist([x, y, x]), **keyless), wish=Wish(mode="append"))
     assert world.rows() == [x, x, y]
+
+
+def test_a_look_back_over_ranges_knows_the_rows_of_all_of_them(world):
+    wish = Wish(mode="append", lookback=15)
+    ranges = orders(splits=4, ordered=False)
+    for _ in range(2):
+        assert world.run(ranges, wish=wish).exit_code == 0
+    assert world.rows() == as_rows(ROWS)
+
+
+def test_a_table_half_appended_by_a_plan_that_was_given_up_is_made_anew_until_that_is_done(world):
+    """Given up a second time, while it is made anew aside: the rows of the first plan are still in the table."""
+
+    def plan(selected, progress):
+        return [ReadPlan(key="orders", splits=(Split(key="s", streams=tuple(selected)),))]
+
+    def read(source, split):
+        for n in range(4):
+            if n == stuck_at:
+                raise KeyError("gone")
+            yield Batch(stream="orders", data=ROWS.slice(n, 1), bookmark={"n": n + 1})
+
+    stream = Stream(name="orders", schema=ROWS.schema, cursor="at", ordered=True)
+    for item in (2, 1, None):
+        stuck_at = item
+        world.script([stream], read, plan, commit_every=EVERY_BOOKMARK)
+    assert world.rows() == as_rows(ROWS)
 
 
 # --- a tie in the middle of which a load committed
@@ -205,7 +238,7 @@ def test_a_complete_mark_after_a_resumed_read_ends_no_key_of_the_first_half(worl
             if n == 2 and not failed:
                 failed.append(n)
                 raise TransientError("gone")
-            yield Batch(stream="orders", data=ROWS.slice(n, 1), bookmark={"n": n + 1})
+            yield Batch(stream="orders", data=ROWS.slice(n, 1), bookmark={"n": n + 1} if n < 2 else None)
         yield Mark(complete=("orders",))
 
     failed = []
@@ -247,7 +280,8 @@ def test_an_end_bound_does_not_move_the_bookmark_past_it(world):
 
 
 def test_a_sample_is_not_acknowledged(world):
-    world.run(log("a", [1, 2]), log=True, wishes=Wishes(limit=1))
+    world.run(log("a", [1, 2]), log=True, wishes=Wishes(limit=5))
+    assert len(world.rows("a__sample")) == 2
     assert world.acknowledged == []
 
 

@@ -291,16 +291,16 @@ class Work:
         if self.resumed or left is None or left.id == "" or self.rebuilds:
             return frozenset()
         loaded = [s for s in left.splits if s.key in self._known.done or envelopes.open_(s.bookmark).get("begun")]
-        aside = envelopes.rebuilding(self._known)
+        aside = envelopes.rebuilding(self._known)  # maybe because an earlier plan was given up, too
         twice = {s.stream.path for split in loaded for s in split.streams if s.mode == "append"} - aside
-        for split in self.plan.splits:
-            for path in twice & {s.stream.path for s in split.streams}:
-                if split.bookmark is not None:
-                    raise StateError(
-                        f"an unfinished run loaded rows of {path}, and the source cannot go on where it ended",
-                        next=f"add --full-refresh to rebuild the table of {path}",
-                    )
-        return frozenset(twice)
+        later = {s.stream.path for split in self.plan.splits if split.bookmark is not None for s in split.streams}
+        for path in sorted(twice & later):
+            raise StateError(
+                f"an unfinished run loaded rows of {path}, and the source cannot go on where it ended",
+                next=f"add --full-refresh to rebuild the table of {path}",
+            )
+        appended = {s.stream.path for s in self.streams if s.mode == "append"}
+        return frozenset(twice | ((aside & appended) - later))
 
     def _rebuild_paths(self) -> frozenset[str]:
         """Streams rebuilt whatever their mode; a resumed plan goes on as it was begun."""
