@@ -1,5 +1,5 @@
 import pytest
-from wherry import public
+from wherry import Source, public
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,15 @@ from wherry import public
 )
 def test_a_reference_is_shown_without_its_password(typed, shown):
     assert public(typed) == shown
+
+
+class BillingSource(Source):
+    def discover(self, only=("*",)):
+        return ()
+
+    def read(self, split):
+        yield from ()
+
+
+def test_a_source_that_takes_no_reference_is_named_after_its_class():
+    assert BillingSource(BillingSource.Config()).identity() == ("Billing", "Billing")

@@ -48,8 +48,9 @@ class Source(ABC):
 
         The short name is the default schema and names the pipeline; the address goes into what a bookmark covers.
         """
+        name = type(self).__name__.removesuffix("Source") or "source"
         text = self.config.reference_text()
-        return text or "source", text
+        return text or name, text or name
 
     def check(self) -> None:
         """Reach the source with these credentials; raise `AuthError`, `TransientError` or `SourceError`."""
