@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from wherry import DataError
 
 LARGEST_ROW = 1 << 30
-_STRING = rb'"(?:[^"\\]++|\\.)*+"'
-_FLAT = rb'(?:[^{}\[\]"]++|%b)*+' % _STRING
+# Before Python 3.11.5 a possessive repeat of a group loses matches; an atomic group does not, but it holds memory.
+_ALL = rb"(?:%b)*+" if sys.version_info >= (3, 11, 5) else rb"(?>(?:%b)*)"
+_STRING = rb'"%b"' % (_ALL % rb'[^"\\]++|\\.')
+_FLAT = _ALL % (rb'[^{}\[\]"]++|%b' % _STRING)
 STRINGS = re.compile(_STRING, re.DOTALL)
 OUTSIDE = re.compile(rb'[^{}\[\]"]*+([{}\[\]"])', re.DOTALL)
 """Up to the next bracket or quote."""
-INSIDE = re.compile(rb'(?:[^{}\[\]"]++|%b|\{%b\}|\[%b\])*+([{}\[\]"])' % (_STRING, _FLAT, _FLAT), re.DOTALL)
+_INSIDE = _ALL % (rb'[^{}\[\]"]++|%b|\{%b\}|\[%b\]' % (_STRING, _FLAT, _FLAT))
+INSIDE = re.compile(rb'%b([{}\[\]"])' % _INSIDE, re.DOTALL)
 """Over strings and all that holds no brackets in brackets, up to the next bracket, or the quote of a cut-off string."""
 
 
