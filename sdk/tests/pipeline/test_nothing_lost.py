@@ -422,3 +422,35 @@ def test_a_whole_read_without_rows_ends_every_key_of_a_history(world):
     world.run(orders(**stream), wish=Wish(mode="history"))
     world.run(orders(ROWS.slice(0, 0), **stream), wish=Wish(mode="history"))
     assert world.live() == []
+
+
+def test_rows_beyond_the_bookmark_are_not_forgotten_by_a_full_refresh_that_did_not_end(world):
+    """An append plan is given up, then its rebuild: going on from the old bookmark would load rows twice."""
+
+    def plan(selected, progress):
+        known = progress.get("orders", Progress())
+        return [ReadPlan(key="orders", splits=(Split(key="s", streams=tuple(selected), bookmark=known.bookmark),))]
+
+    def read(source, split):
+        for n in range(0 if split.bookmark is None else split.bookmark["n"], end):
+            if n == stuck_at:
+                raise KeyError("gone")
+            yield Batch(stream="orders", data=ROWS.slice(n, 1), bookmark={"n": n + 1})
+
+    def run(**wishes):
+        return world.script([stream], read, plan, commit_every=EVERY_BOOKMARK, wishes=Wishes(**wishes))
+
+    stream = Stream(name="orders", schema=ROWS.schema, cursor="at", ordered=True)
+    end, stuck_at = 2, None
+    assert run().exit_code == 0
+    end, stuck_at = 4, 3
+    assert run().exit_code == 3
+    stuck_at = 1
+    assert run(full_refresh=True).exit_code == 3
+    stuck_at = None
+    with pytest.raises(StateError, match="an unfinished run loaded rows of orders"):
+        run()
+    assert run(full_refresh=True).exit_code == 0
+    assert world.rows() == as_rows(ROWS)
+    assert run().exit_code == 0
+    assert world.rows() == as_rows(ROWS)

@@ -4,7 +4,8 @@
      "choice": {stream: {mode, key, ...}}, "rebuild": [stream, ...], "appeared": [selection, ...], "begun": true}
 
 `from` is the source's canonical address. Only in open plans stand `rebuild`: tables made anew aside in any mode;
-`appeared`: selections of streams that the plan did not have; `begun`: rows of the split were loaded.
+`appeared`: selections of streams that the plan did not have; `begun`: rows of the split were loaded; `dirty`: streams
+whose table holds rows of an earlier plan that was given up.
 """
 
 from __future__ import annotations
@@ -87,6 +88,23 @@ def rebuilding(progress: Progress) -> set[str]:
     """Streams whose tables the open plan makes anew aside, in whatever mode."""
     splits = progress.open.splits if progress.open is not None else ()
     return {path for s in splits for path in open_(s.bookmark).get("rebuild", ())}
+
+
+def dirty(plan: ReadPlan) -> set[str]:
+    """Streams of an open plan whose table holds rows of an earlier one that was given up."""
+    return {path for s in plan.splits for path in open_(s.bookmark).get("dirty", ())}
+
+
+def unsettled(progress: Progress) -> set[str]:
+    """Append streams whose table holds more than the lasting bookmark says: an unfinished plan loaded it.
+
+    They are right when that plan is gone on with, and when they are made anew.
+    """
+    if progress.open is None:
+        return set()
+    loaded = [s for s in progress.open.splits if s.key in progress.done or open_(s.bookmark).get("begun")]
+    paths = {s.stream.path for split in loaded for s in split.streams if s.mode == "append"}
+    return (paths - rebuilding(progress)) | dirty(progress.open)
 
 
 def unwrap(progress: Progress) -> Progress:

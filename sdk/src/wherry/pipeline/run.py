@@ -64,6 +64,8 @@ class Prepared:
     progress: dict[str, Progress]
     hidden: dict[str, str]
     """Plan keys whose stored bookmark is not used, and why."""
+    unsettled: set[str] = field(default_factory=set)
+    """Streams of `envelope.unsettled`."""
 
 
 def name_run(source: Source, connector: str, destination: Destination, settings: Settings) -> Names:
@@ -158,7 +160,8 @@ def prepare(streams: Sequence[Stream], stored: Mapping[str, Progress], names: Na
     progress, anew = _usable(stored, hidden, missing)
     _refuse_other_source(progress, names)
     final = [replace(c, rebuild=c.rebuild or c.selection.stream.path in anew) for c in choices]
-    return Prepared(names=names, choices=final, progress=progress, hidden=hidden)
+    unsettled = {path for known in stored.values() for path in envelopes.unsettled(known)}
+    return Prepared(names=names, choices=final, progress=progress, hidden=hidden, unsettled=unsettled)
 
 
 def _usable(
@@ -268,7 +271,7 @@ def _context(
         schema=prepared.names.schema, events=events, stop=stop, commit_every=settings.commit_every,
         names=NameMap(session.names, limit=limits.identifier_limit, case_sensitive=limits.case_sensitive),
         budget=Budget(settings.memory // 4, 1), max_rejects=settings.max_rejects, choices=by_path, select=select,
-        load_id=settings.load_id,
+        load_id=settings.load_id, unsettled=set(prepared.unsettled),
     )  # fmt: skip
 
 

@@ -49,6 +49,8 @@ class Context:
     load_id: bool = True
     published: set[str] = field(default_factory=set)
     """Streams that this run has rebuilt: what comes after adds to them."""
+    unsettled: set[str] = field(default_factory=set)
+    """Streams of `envelope.unsettled`."""
     outcomes: dict[str, StreamOutcome] = field(default_factory=dict)
 
 
@@ -71,7 +73,9 @@ class Work:
         self._conformers: dict[str, Conformer] = {}
         self._appeared = self._appeared_before()
         self._rebuild: frozenset[str] = frozenset()
-        self._rebuild = self._rebuild_paths() | self._abandoned()
+        self._dirty = self._unsettled()
+        self._rebuild = self._rebuild_paths()
+        self._rebuild |= self._made_anew()
         self._sealed: dict[str, JsonValue] = self._starting_envelopes()
         done = known.done if self.resumed else frozenset()
         self.waiting = [s for s in self.plan.splits if s.key not in done]
@@ -118,6 +122,8 @@ class Work:
         envelope = envelopes.seal(bookmark, boundaries, self.streams, self.context.identity)
         if self._rebuild:
             envelope["rebuild"] = sorted(self._rebuild)
+        if self._dirty:
+            envelope["dirty"] = sorted(self._dirty)
         if self._appeared:
             envelope["appeared"] = [to_json(s) for s in self._appeared.values()]
         return envelope | ({"begun": True} if begun else {})
@@ -262,6 +268,7 @@ class Work:
         targets = [self.placed(self.conformer(s).target) for s in self.streams if self._rebuilt(s)]
         self.context.session.publish(self.plan, targets, generation, entry)
         self.context.published |= self._rebuild
+        self.context.unsettled -= self._rebuild
 
     def _starting_envelopes(self) -> dict[str, JsonValue]:
         if self.resumed and self._known.open is not None:
@@ -282,25 +289,24 @@ class Work:
         selections = [from_json(Selection, s) for s in told]
         return {s.stream.path: s for s in selections}
 
-    def _abandoned(self) -> frozenset[str]:
-        """Append streams of an unfinished plan that the source does not go on with: what it loaded would come twice.
+    def _unsettled(self) -> frozenset[str]:
+        """Append streams whose table holds rows of an unfinished plan that the source gave up."""
+        if self.resumed and self._known.open is not None:
+            return frozenset(envelopes.dirty(self._known.open))
+        return frozenset(self.context.unsettled & {s.stream.path for s in self.streams})
 
-        Read from the beginning they are made anew; else the user has to decide.
-        """
-        left = self._known.open
-        if self.resumed or left is None or left.id == "" or self.rebuilds:
+    def _made_anew(self) -> frozenset[str]:
+        """Those of them that are read from the beginning: what is there would come twice. Else the user decides."""
+        if self.resumed:
             return frozenset()
-        loaded = [s for s in left.splits if s.key in self._known.done or envelopes.open_(s.bookmark).get("begun")]
-        aside = envelopes.rebuilding(self._known)  # maybe because an earlier plan was given up, too
-        twice = {s.stream.path for split in loaded for s in split.streams if s.mode == "append"} - aside
+        anew = self._dirty - {s.stream.path for s in self.streams if self._rebuilt(s)}
         later = {s.stream.path for split in self.plan.splits if split.bookmark is not None for s in split.streams}
-        for path in sorted(twice & later):
+        for path in sorted(anew & later):
             raise StateError(
                 f"an unfinished run loaded rows of {path}, and the source cannot go on where it ended",
                 next=f"add --full-refresh to rebuild the table of {path}",
             )
-        appended = {s.stream.path for s in self.streams if s.mode == "append"}
-        return frozenset(twice | ((aside & appended) - later))
+        return anew
 
     def _rebuild_paths(self) -> frozenset[str]:
         """Streams rebuilt whatever their mode; a resumed plan goes on as it was begun."""
