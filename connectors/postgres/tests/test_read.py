@@ -140,7 +140,7 @@ def test_a_complete_read_says_so_and_a_sample_does_not(
 
 def test_a_wrong_filter_says_what_the_server_said(database: psycopg.Connection[Any], source: PostgresSource) -> None:
     database.execute("create table t (id int); create sequence s")
-    with pytest.raises(UsageError, match='t: column "nope" does not exist') as caught:
+    with pytest.raises(UsageError, match='where: column "nope" does not exist') as caught:
         rows(source, "t", where="nope = 1")
     assert caught.value.key == "where"
     database.execute("insert into t values (1)")

@@ -170,3 +170,8 @@ def test_tables_that_the_user_may_not_read_are_offered_with_a_note(
     assert notes["orders"] == ("orders: this user may not select from it",)
     postgres_cluster.psql("drop owned by reader", database)
     postgres_cluster.psql("drop role reader")
+
+
+def test_the_books_of_a_loader_are_no_streams(database: psycopg.Connection[Any], source: PostgresSource) -> None:
+    database.execute("create table _wherry_state (id int); create table wherry_state (id int)")
+    assert [stream.name for stream in source.discover()] == ["wherry_state"]

@@ -9,7 +9,7 @@ from typing import Any
 from wherry_source_postgres.client import Client
 from wherry_source_postgres.types import TypeInfo
 
-# Partitions are read through their table. What an extension owns is not data of the user.
+# Partitions are read through their table. What an extension owns, or a loader keeps its books in, is not data.
 _RELATIONS = """
 select c.oid::int8 as oid, n.nspname as namespace, c.relname as name, c.relkind::text as kind,
        c.reltuples::float8 as rows, obj_description(c.oid, 'pg_class') as comment,
@@ -19,6 +19,7 @@ from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
   and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+  and c.relname !~ '^_wherry_'
   and not exists (select from pg_catalog.pg_depend d
                   where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 order by n.nspname <> 'public', n.nspname, c.relname
