@@ -172,6 +172,7 @@ def test_tables_that_the_user_may_not_read_are_offered_with_a_note(
     postgres_cluster.psql("drop role reader")
 
 
-def test_the_books_of_a_loader_are_no_streams(database: psycopg.Connection[Any], source: PostgresSource) -> None:
-    database.execute("create table _wherry_state (id int); create table wherry_state (id int)")
-    assert [stream.name for stream in source.discover()] == ["wherry_state"]
+def test_the_books_of_a_loader_are_no_streams(postgres_database: str, source_of: Sources) -> None:
+    with psycopg.connect(postgres_database, autocommit=True) as db:
+        db.execute("create table _wherry_state (id int); create table wherry_state (id int)")
+    assert [stream.name for stream in source_of(postgres_database).discover()] == ["wherry_state"]
