@@ -2,7 +2,6 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-
 from wherry.errors import SchemaError
 from wherry.pipeline.lattice import InexactError, exact_cast, join
 
