@@ -27,6 +27,7 @@ WHERRY = ROOT / ".venv" / "bin" / "wherry"
 
 def enter() -> None:
     """Go on in the workspace's environment; makes it first if need be."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # children would compile everything anew at each start
     if Path(sys.prefix).resolve() == (ROOT / ".venv").resolve():
         sys.path[:0] = [str(ROOT / "tests" / "plugins")]
         return
