@@ -5,6 +5,7 @@ A test compares what stands in the pages with what this would write.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import re
@@ -130,7 +131,9 @@ def _walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Comman
 
 
 def _command(path: str, command: click.Command) -> str:
-    context = click.Context(command, info_name=path)
+    command = copy.copy(command)
+    command._help_option = None  # made anew: it remembers the names of the context that asked first
+    context = click.Context(command, info_name=path, help_option_names=["-h", "--help"])
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     text = inspect.cleandoc(command.help or "").replace("\b", "")
     rows = []
