@@ -98,7 +98,7 @@ def sync(
     began = time.monotonic()
     planner = new_source()
     planner.run = Run(stop=stop)
-    destination.memory = settings.memory - settings.memory // 4  # the other quarter is the lanes' byte budget
+    destination.memory = settings.memory * 3 // 8  # a quarter is the lanes' byte budget, the rest for what is in flight
     session: Session | None = None
     word = "failed"
     try:
