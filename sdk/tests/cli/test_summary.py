@@ -4,6 +4,7 @@ import re
 import shlex
 import signal
 import sqlite3
+from contextlib import closing
 
 import pyarrow as pa
 import pytest
@@ -258,7 +259,7 @@ def test_names_are_quoted_where_they_have_to_be(schema, table, text):
 def test_a_shell_and_a_database_read_back_what_was_meant(name):
     typed = shlex.split(summary.command("my shop.db", "main", name))
     assert typed[:3] == ["wherry", "sql", "my shop.db"]
-    with sqlite3.connect(":memory:") as database:
+    with closing(sqlite3.connect(":memory:")) as database:
         quoted = name.replace('"', '""')
         database.execute(f'create table "{quoted}" (id)')
         database.execute(f'insert into "{quoted}" values (7)')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 from wherry import SQL, DataError, Identifier, Literal, Quoting
@@ -12,15 +13,15 @@ HOSTILE = ['a"b', "a'b", "select", '"; drop table t; --', "{x}", "%s", "🛶", "
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_an_engine_reads_back_what_was_quoted(text: str) -> None:
-    connection = sqlite3.connect(":memory:")
-    create = SQL("create table {table} ({column} text)").format(table=Identifier(text), column=Identifier(text))
-    connection.execute(create.render(Quoting()))
-    insert = SQL("insert into {table} values ({value})").format(table=Identifier("main", text), value=Literal(text))
-    connection.execute(insert.render(Quoting()))
-    cursor = connection.execute(SQL("select * from {table}").format(table=Identifier(text)).render(Quoting()))
-    assert [column[0] for column in cursor.description] == [text]
-    assert cursor.fetchall() == [(text,)]
-    connection.close()
+    with closing(sqlite3.connect(":memory:")) as connection:
+        create = SQL("create table {table} ({column} text)").format(table=Identifier(text), column=Identifier(text))
+        connection.execute(create.render(Quoting()))
+        insert = SQL("insert into {table} values ({value})").format(table=Identifier("main", text), value=Literal(text))
+        connection.execute(insert.render(Quoting()))
+        cursor = connection.execute(SQL("select * from {table}").format(table=Identifier(text)).render(Quoting()))
+        assert [column[0] for column in cursor.description] == [text]
+        assert cursor.fetchall() == [(text,)]
+        connection.close()
 
 
 @pytest.mark.parametrize("text", ["", "a\0b", "\0"])
