@@ -21,7 +21,6 @@ def test_an_engine_reads_back_what_was_quoted(text: str) -> None:
         cursor = connection.execute(SQL("select * from {table}").format(table=Identifier(text)).render(Quoting()))
         assert [column[0] for column in cursor.description] == [text]
         assert cursor.fetchall() == [(text,)]
-        connection.close()
 
 
 @pytest.mark.parametrize("text", ["", "a\0b", "\0"])
