@@ -168,10 +168,17 @@ def test_secrets_are_masked_and_odd_values_are_still_json():
 
 
 def test_a_reader_that_went_away_does_not_end_the_run():
+    told = []
+
     class Closed(io.StringIO):
         def write(self, text):
+            told.append(text)
             raise BrokenPipeError
 
-    writer = JsonWriter(Closed())
-    writer.message("info", "nobody hears this")
-    writer.message("info", "nor this")
+    outcome = run_sync(
+        lambda: MemorySource.of(ORDERS),
+        MemoryDestination.of(Store()),
+        observers=(observer(JsonWriter(Closed()), "json", builtin=True),),
+    )
+    assert outcome.exit_code == 0 and outcome.totals()["inserted"] == 3
+    assert len(told) == 1, "after the first refusal nothing more is written"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import shlex
@@ -185,7 +186,10 @@ class Stop:
             yield
         finally:
             for number, handler in known.items():
-                signal.signal(number, handler)
+                if self.number is None:
+                    signal.signal(number, handler)
+                else:  # one more signal still means "at once"; the interpreter's own end must not die of it
+                    atexit.register(signal.signal, number, signal.SIG_IGN)
 
     @staticmethod
     def _say(events: Events) -> None:
