@@ -1,0 +1,75 @@
+"""The source `ledger`: shows what a ledger file says that happened, as a table that changes or as a log that grows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import wherry
+
+
+class LedgerSource(wherry.Source):
+    """Reads `<folder>/<stream>.arrow`: rows id, version, seq, changed, payload, hash, in the order of seq.
+
+    A stream `log…` offers every version, without a key; any other the last version of each id.
+    """
+
+    class Config(wherry.ConnectorConfig):
+        """folder: of the ledger. until: the last seq that has happened yet. rows: of a batch. pause: seconds before
+        each batch. stall: a stream that never yields its second batch. fail: seq before which the read fails."""
+
+        reference = "folder"
+        folder: str
+        until: int = 2**62
+        rows: int = 1000
+        pause: float = 0
+        stall: str = ""
+        fail: int = 0
+
+    config: Config
+
+    def identity(self) -> tuple[str, str]:
+        return "ledger", f"ledger {self.config.folder}"
+
+    def discover(self, only: Sequence[str] = ("*",)) -> Iterable[wherry.Stream]:
+        for file in sorted(Path(self.config.folder).glob("*.arrow")):
+            with pa.ipc.open_file(file) as reader:
+                schema = reader.schema
+            log = file.stem.startswith("log")
+            yield wherry.Stream(
+                name=file.stem, schema=schema, primary_key=() if log else ("id",), cursor="seq", cursors=("seq",),
+                ordered=True,
+            )  # fmt: skip
+
+    def _rows(self, name: str) -> pa.Table:
+        with pa.memory_map(f"{self.config.folder}/{name}.arrow") as file:
+            table = pa.ipc.open_file(file).read_all()
+        table = table.filter(pc.less_equal(table["seq"], self.config.until))
+        if name.startswith("log"):
+            return table
+        last = table.group_by("id").aggregate([("seq", "max")])["seq_max"]
+        return table.filter(pc.is_in(table["seq"], last)).sort_by("seq")
+
+    def read(self, split: wherry.Split) -> Iterator[wherry.Batch | wherry.Mark]:
+        selection = split.streams[0]
+        name = selection.stream.name
+        table = self._rows(name)
+        if split.bookmark is not None:
+            table = table.filter(pc.greater_equal(table["seq"], split.bookmark["seq"]))
+        bookmark = split.bookmark
+        for start in range(0, table.num_rows, self.config.rows):
+            rows = table.slice(start, self.config.rows)
+            if self.config.pause:
+                time.sleep(self.config.pause)
+            if self.config.stall == name and start:
+                self.run.stop.wait()
+            if self.run.stop.is_set():
+                return
+            bookmark = {"seq": rows["seq"][-1].as_py()}
+            if 0 < self.config.fail <= bookmark["seq"]:
+                raise wherry.SourceError("the ledger ends here, as it was told to")
+            yield wherry.Batch(stream=name, data=rows, bookmark=bookmark if selection.cursor else None)
+        yield wherry.Mark(bookmark=bookmark if selection.cursor else None)
