@@ -1,6 +1,7 @@
 """Fault tests: `@pytest.mark.fault(ROW, tier=0)` says which row of the fault matrix a test proves, and in which tier.
 
-Tier 0 runs with the other tests, tiers 1 and 2 with `--tier`; `--fault-row` chooses rows, `--fault-report` keeps results.
+Tier 0 runs with the other tests, tiers 1 and 2 with `--tier`; `--fault-row` chooses rows, `--fault-report` keeps
+results.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 "exact": rerun after the fault is gone, the tables equal those of an undisturbed run, and nothing is left behind.
 A number such as "exit 9" is the exit code of the disturbed run.
 """
-# ruff: noqa: E501  (a table, a row a line)
 
 from __future__ import annotations
 

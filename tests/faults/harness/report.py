@@ -87,7 +87,8 @@ def versions() -> str:
     import duckdb
     import pyarrow
 
-    return f"Python {platform.python_version()}, DuckDB {duckdb.__version__}, pyarrow {pyarrow.__version__}, {platform.system()}"
+    engines = f"DuckDB {duckdb.__version__}, pyarrow {pyarrow.__version__}"
+    return f"Python {platform.python_version()}, {engines}, {platform.system()}"
 
 
 def page() -> str:
@@ -108,13 +109,14 @@ def page() -> str:
 
 HEAD = """# Reliability, as tested
 
-Every way to fail that we know of, what has to come of it, and what came of it when it was last tried: with real processes that
-are killed, real servers that are restarted, real disks that are full. What is promised, and why it holds, is in
-[delivery guarantees](delivery-guarantees.md). This page is made from the results by `tests/faults/run --write`; a row without
-a result counts as failed.
+Every way to fail that we know of, what has to come of it, and what came of it when it was last tried: with real
+processes that are killed, real servers that are restarted, real disks that are full. What is promised, and why it holds,
+is in [delivery guarantees](delivery-guarantees.md). This page is made of results, by `tests/faults/run --write`; a row
+without a result counts as failed.
 
 Last tried {when} with {versions}: {verdict}.
 
-"exact": after the fault is gone the same command is run again, and the tables equal those of an undisturbed run, row by row;
-no bookmark was ever ahead of its rows, and nothing is left behind. Tier 0 runs with the ordinary tests, tier 1 in minutes
-(`tests/faults/run`), tier 2 takes its time (`tests/faults/run --tier 2`). One row alone: `tests/faults/run --tier 1 --row 15`."""
+"exact": after the fault is gone the same command is run again, and the tables equal those of an undisturbed run, row by
+row; no bookmark was ever ahead of its rows, and nothing is left behind. Tier 0 runs with the ordinary tests, tier 1 in
+minutes (`tests/faults/run`), tier 2 takes its time (`tests/faults/run --tier 2`). One row alone:
+`tests/faults/run --tier 1 --row 15`."""
