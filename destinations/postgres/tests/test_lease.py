@@ -142,7 +142,7 @@ def test_a_load_of_a_superseded_run_is_refused(shop: Any, batch: Any, entry: Any
     load = shop.stage(first, plan, target, batch([1]))
     shop.sql("update shop._wherry_leases set finished = 1")  # as if the lease had run out
     second = shop.open()
-    with pytest.raises(LeaseError, match="moved on without run 1"):
+    with pytest.raises(LeaseError, match=r"run 2 \(.* pid \d+\) has taken pipeline .* over from run 1"):
         load.commit(entry(target, batch([1]), {"at": 1}))
     with pytest.raises(LeaseError):
         first.publish(plan, [target], 1, Entry(bookmark={"at": 1}))

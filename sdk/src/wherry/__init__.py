@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from wherry.errors import TransientError as TransientError
     from wherry.errors import UsageError as UsageError
     from wherry.errors import WherryError as WherryError
+    from wherry.failpoints import failpoint as failpoint
     from wherry.hookspecs import hookimpl as hookimpl
     from wherry.sql.compose import SQL as SQL
     from wherry.sql.compose import Identifier as Identifier
@@ -71,6 +72,7 @@ _HOME = {
     "wherry.contracts.wire": "from_json to_json",
     "wherry.errors": "AuthError DataError DestinationError LeaseError PolicyError ResourceError SchemaError "
     "SourceError StateError StreamError TransientError UsageError WherryError",
+    "wherry.failpoints": "failpoint",
     "wherry.hookspecs": "hookimpl",
     "wherry.sql.compose": "SQL Identifier Literal Part Quoting",
     "wherry.sql.destination": "SqlDestination",

@@ -59,7 +59,8 @@ class DuckDBDestination(SqlDestination):
         settings: dict[str, Any] = {"memory_limit": self.config.memory_limit or _limit(self.memory)}
         if self.config.threads is not None:
             settings["threads"] = self.config.threads
-        return DuckDBDialect(open_file(self.config.file, settings, read_only=read_only, wait=wait), BYTES)
+        database = open_file(self.config.file, settings, read_only=read_only, wait=wait, tell=self.tell)
+        return DuckDBDialect(database, BYTES)
 
 
 def _limit(memory: int | None) -> str:

@@ -6,13 +6,15 @@ import contextlib
 import os
 import re
 import secrets
+import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wherry import DestinationError, LeaseError, ResourceError, StateError, UsageError, WherryError
+from wherry import DestinationError, LeaseError, ResourceError, StateError, UsageError, WherryError, failpoint
 
 if TYPE_CHECKING:
     import duckdb
@@ -23,6 +25,10 @@ _HEAD = 12
 _MAGIC = b"DUCK"
 """The last of the first twelve bytes of every database file."""
 _SETTINGS = {"preserve_insertion_order": False, "python_enable_replacements": False}
+
+
+def _quiet(_: str) -> None:
+    """Nobody listens."""
 
 
 @dataclass(slots=True)
@@ -61,19 +67,25 @@ class Database:
                 self.instance.close()
 
 
-def open_file(file: Path, settings: dict[str, Any], *, read_only: bool = False, wait: float = 0) -> Database:
+def open_file(
+    file: Path, settings: dict[str, Any], *, read_only: bool = False, wait: float = 0,
+    tell: Callable[[str], None] = _quiet,
+) -> Database:  # fmt: skip
     """Open the file, create it if need be; waits up to `wait` seconds while another process holds it.
 
-    read_only: a file that does not exist is an empty database in memory.
+    read_only: a file that does not exist is an empty database in memory.  tell: hears whom it waits for.
     """
-    deadline = time.monotonic() + wait
+    deadline, told = time.monotonic() + wait, ""
     while True:
         try:
             with _LOCK:
                 return _open(file, settings, read_only)
-        except LeaseError:
+        except LeaseError as error:
             if time.monotonic() >= deadline:
                 raise
+            if error.message != told:
+                told = error.message
+                tell(f"waiting: {told}")
             time.sleep(0.2)
 
 
@@ -117,11 +129,15 @@ def _create(path: Path, settings: dict[str, Any]) -> None:
             )  # fmt: skip
         _sweep(path)
         aside = path.with_name(f"{path.name}.new-{os.getpid()}")
-        _connect(str(aside), settings, False, shown=str(path)).close()
+        made = _connect(str(aside), settings, False, shown=str(path))
+        failpoint("K03")
+        made.close()
+        failpoint("K05")
         if path.exists():
             path.unlink()
         with contextlib.suppress(FileExistsError):  # another process was faster
             os.link(aside, path)
+        failpoint("K06")
         aside.unlink()
     except OSError as error:
         raise ResourceError(
@@ -162,13 +178,25 @@ def _connect(path: str, settings: dict[str, Any], read_only: bool, shown: str = 
         raise explain(error, shown or path) from error
 
 
+def _holder(pid: int) -> str:
+    """The process, whose it is, where, and since when it runs, as far as the system tells."""
+    name = f"process {pid} on {socket.gethostname()}"
+    with contextlib.suppress(OSError, LookupError, ValueError):
+        owner = Path(f"/proc/{pid}").owner()
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        boot = int(re.search(r"^btime (\d+)", Path("/proc/stat").read_text(), re.MULTILINE)[1])  # type: ignore[index]
+        since = time.gmtime(boot + ticks / os.sysconf("SC_CLK_TCK"))
+        name += f" (user {owner}), running since {time.strftime('%Y-%m-%d %H:%M:%S UTC', since)}"
+    return name
+
+
 def explain(error: Exception, path: str) -> WherryError:
     """What a file that does not open means for its user."""
     text = str(error)
     if "Could not set lock" in text or "Conflicting lock" in text:
         pid = re.search(r"PID (\d+)", text)
         return LeaseError(
-            f"{path} is being written by process {pid[1] if pid else 'of another host'}", key="path",
+            f"{path} is being written by {_holder(int(pid[1])) if pid else 'a process of another host'}", key="path",
             next="wait for it, or run again with --wait",
         )  # fmt: skip
     if "not a valid DuckDB database file" in text or "Corrupt database file" in text:

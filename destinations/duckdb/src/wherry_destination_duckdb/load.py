@@ -24,6 +24,7 @@ from wherry import (
     UsageError,
     WherryError,
     Writer,
+    failpoint,
 )  # fmt: skip
 
 BYTES = 16 << 20
@@ -90,6 +91,7 @@ class DuckDBConnection(Connection):
         if self._failed:  # the COMMIT of an aborted transaction is answered like any other
             raise DestinationError("a statement of the transaction failed: nothing was committed")
         self._execute(SQL("commit"))
+        failpoint("K10")
         self._begun = False
 
     def rollback(self) -> None:
@@ -195,6 +197,7 @@ class Stream:
         """What was put, in its order, until the end."""
         while (rows := self._queue.get()) is not None:
             yield rows
+            failpoint("K07")
         if self._aborted:
             raise RuntimeError("dropped")
 
@@ -247,6 +250,7 @@ class ArrowWriter(Writer):
             self._hand(rows)
             return
         self._batches.append(rows)
+        failpoint("K07")
         self._bytes += rows.get_total_buffer_size()
         if self._bytes >= self._flush:
             self._stream = self._connection.stream(self._view, self._schema, self._statement)

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 from psycopg import pq
-from wherry import SQL, Connection, DestinationError, Identifier, Literal, Part, Quoting, UsageError, Writer
+from wherry import SQL, Connection, DestinationError, Identifier, Literal, Part, Quoting, UsageError, Writer, failpoint
 
 from wherry_destination_postgres.config import PostgresConfig
 from wherry_destination_postgres.errors import refused, translated
@@ -135,6 +135,7 @@ class PostgresConnection(Connection):
     def commit(self) -> None:
         """COMMIT; the server answers that of an aborted transaction with ROLLBACK, and with no error."""
         with self.cursor(SQL("commit")) as cursor:
+            failpoint("K10")
             status = cursor.statusmessage
         if status != "COMMIT":
             raise DestinationError(f"{self._place}: nothing was committed (the server said {status})")

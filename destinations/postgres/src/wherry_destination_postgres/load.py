@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pyarrow as pa
-from wherry import SQL, DataError, Identifier, Writer
+from wherry import SQL, DataError, Identifier, Writer, failpoint
 
 from wherry_destination_postgres import encode
 
@@ -46,6 +46,7 @@ class CopyWriter(Writer):
             with self._translating():
                 for piece in encode.chunks(lines):
                     copy.write(piece)
+            failpoint("K07")
 
     def finish(self) -> int:
         self.settle()

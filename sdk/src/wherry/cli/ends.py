@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
 from wherry.cli.connect import End, new_destination, open_source
+from wherry.cli.table import clean
 from wherry.errors import DestinationError, TransientError, UsageError, WherryError
 
 if TYPE_CHECKING:
@@ -42,8 +45,10 @@ def errors_of(end: End) -> Iterator[None]:
 @contextmanager
 def holding(end: End, pipeline: str, schema: str, *, read_only: bool = True, wait: float = 0) -> Iterator[Session]:
     """A session of the destination, closed at the end. What it raises in the body belongs under `errors_of(end)`."""
+    destination = new_destination(end)
+    destination.tell = lambda text: click.echo(f"! {clean(text)}", err=True)
     with errors_of(end):
-        session = new_destination(end).open(pipeline, schema=schema, read_only=read_only, wait=wait)
+        session = destination.open(pipeline, schema=schema, read_only=read_only, wait=wait)
     try:
         yield session
     except BaseException:

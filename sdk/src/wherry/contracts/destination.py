@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from wherry.contracts.config import ConnectorConfig
@@ -23,6 +24,9 @@ class Destination(ABC):
 
     memory: int | None = None
     """Bytes that an engine in this process may hold, set by the host before open; None: its own default."""
+
+    tell: Callable[[str], None] = logging.getLogger("wherry.destination").warning
+    """Takes a line for people while it opens: whom it waits for, whose lease it took over. Set by the host."""
 
     def __init__(self, config: Any) -> None:
         self.config = config

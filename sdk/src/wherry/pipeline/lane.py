@@ -15,6 +15,7 @@ from wherry.contracts.loading import Counts, Entry, Receipt
 from wherry.contracts.source import Source
 from wherry.contracts.values import Bookmark, JsonValue, Mark, Selection, Split
 from wherry.errors import StreamError
+from wherry.failpoints import failpoint
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.boundary import Boundary
 from wherry.pipeline.conform import Conformer, refit, with_position
@@ -214,6 +215,7 @@ class Lane:
         if item.stream in self._unwanted:
             return
         lane = self._stream(item.stream)
+        failpoint("K02")
         limit = lane.conformer.selection.limit
         batch = item.data if limit is None else item.data.slice(0, limit - lane.total)
         self._begun = self._begun or time.time_ns() // 1000

@@ -25,6 +25,7 @@ from wherry.errors import (
     TransientError,
     WherryError,
 )
+from wherry.failpoints import failpoint
 from wherry.pipeline.lane import Lane
 from wherry.pipeline.sides import at_destination, given_up
 from wherry.pipeline.work import Context, Work
@@ -79,6 +80,7 @@ class Lanes:
                 if not splits:  # all splits were done by an earlier run
                     self._guard(work, lambda work=work: self._publish(work))
                     self._finish(work)
+                failpoint("K15")
         finally:
             _close(source)
 

@@ -14,6 +14,7 @@ from wherry.contracts.destination import Destination, Session
 from wherry.contracts.source import Run, Source
 from wherry.contracts.values import Progress, ReadPlan, Selection, Stream
 from wherry.errors import StateError, UsageError, WherryError
+from wherry.failpoints import failpoint
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.budget import Budget
 from wherry.pipeline.lane import CommitEvery
@@ -98,6 +99,7 @@ def sync(
     began = time.monotonic()
     planner = new_source()
     planner.run = Run(stop=stop)
+    destination.tell = lambda text: events.message(level="warning", text=text)
     destination.memory = settings.memory * 3 // 8  # a quarter is the lanes' byte budget, the rest for what is in flight
     session: Session | None = None
     word = "failed"
@@ -107,6 +109,7 @@ def sync(
         streams = settings.wishes.wanted(offered)
         with finally_failing(), at_destination():
             session = destination.open(names.pipeline, schema=names.schema, wait=settings.wait)
+        failpoint("K01")
         prepared = prepare(streams, session.progress, names, settings)
         refuse_unheard([c.selection for c in prepared.choices], settings.wishes, planner.filters)
         context = _context(prepared, session, destination, new_source, events, stop, settings)

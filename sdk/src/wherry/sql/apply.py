@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from wherry.contracts.loading import Applied, Target
 from wherry.contracts.values import LOAD_ID, OP
 from wherry.errors import DataError
+from wherry.failpoints import failpoint
 from wherry.sql.compose import SQL, Identifier, Literal, Part, names
 from wherry.sql.dialect import Connection, Dialect, insert
 from wherry.sql.staging import Stage
@@ -75,11 +76,13 @@ def delete_parts(work: Work, where: Part) -> int:
     """Remove rows of the parts that were read again."""
     if not work.parts or work.target.part is None:
         return 0
-    return work.connection.run(
+    gone = work.connection.run(
         SQL("delete from {table} where {part} in ({parts}) and {where}").format(
             table=work.table, part=Identifier(work.target.part), parts=[Literal(p) for p in work.parts], where=where
         )
     )
+    failpoint("K16")
+    return gone
 
 
 def refuse_null_keys(work: Work) -> None:

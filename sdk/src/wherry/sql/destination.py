@@ -20,7 +20,8 @@ class SqlDestination(Destination):
     def dialect(self, *, read_only: bool = False, wait: float = 0) -> Dialect:
         """Open the database; the session closes it.
 
-        wait: seconds to wait for a file lock that somebody else holds (engines whose file lock is the lease).
+        wait: seconds to wait for a file lock that somebody else holds (engines whose file lock is the lease); `tell`
+        whom it waits for.
         """
 
     def open(
@@ -28,7 +29,9 @@ class SqlDestination(Destination):
     ) -> Session:
         dialect = self.dialect(read_only=read_only, wait=wait)
         try:
-            return SqlSession(dialect, pipeline, schema, label=self.label(), join=join, read_only=read_only, wait=wait)
+            return SqlSession(
+                dialect, pipeline, schema, label=self.label(), join=join, read_only=read_only, wait=wait, tell=self.tell
+            )
         except BaseException:
             dialect.close()
             raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from wherry.contracts.loading import Applied
 from wherry.contracts.values import LOAD_ID, VALID_FROM, VALID_TO
+from wherry.failpoints import failpoint
 from wherry.sql.apply import Work, has_doubles, is_delete, refuse_null_keys
 from wherry.sql.compose import SQL, Composed, Identifier, Literal, Part, names
 from wherry.sql.dialect import match
@@ -229,8 +230,10 @@ def _close(work: Work, where: Part) -> int:
     """Close live versions now, or just after they began if that is later."""
     start = work.dialect.micros(SQL("t.{from_}").format(from_=FROM))
     end = SQL("case when {start} >= {now} then {start} + 1 else {now} end").format(start=start, now=Literal(work.now))
-    return work.connection.run(
+    closed = work.connection.run(
         SQL("update {table} as t set {to} = {end} where t.{to} is null and {where}").format(
             table=work.table, to=TO, end=work.dialect.moment(end), where=where
         )
     )
+    failpoint("K16")
+    return closed

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 from wherry.contracts.loading import Lease
 from wherry.errors import LeaseError, WherryError
@@ -25,20 +26,35 @@ def me() -> str:
     return f"{user}@{socket.gethostname()} pid {os.getpid()}"
 
 
-def take(meta: Meta, connection: Connection, pipeline: str, wait: float = 0) -> Lease:
-    """The lease of the pipeline, under the next epoch, which is written into all its state rows."""
-    deadline = time.monotonic() + wait
+def take(meta: Meta, connection: Connection, pipeline: str, wait: float, tell: Callable[[str], None]) -> Lease:
+    """The lease of the pipeline, under the next epoch, which is written into all its state rows.
+
+    tell: hears whom it waits for, and whose unfinished lease it took.
+    """
+    deadline, told = time.monotonic() + wait, ""
     while True:
         with meta.dialect.setup(connection, meta.namespace):
             busy = _busy(meta, connection, pipeline)
             if busy is None:
-                return _write(meta, connection, pipeline)
+                former = _last(meta, connection, pipeline)
+                held = _write(meta, connection, former, pipeline)
+                break
         if time.monotonic() >= deadline:
             raise busy
+        if busy.message != told:
+            told = busy.message
+            tell(f"waiting: {told}")
         time.sleep(min(0.2, max(0.0, deadline - time.monotonic())))
+    if former is not None and former[3] is None:
+        tell(_obituary(meta, connection, former[0], former[2]))
+    return held
 
 
-def _last(meta: Meta, connection: Connection, pipeline: str) -> tuple[Lease, str, int, int | None] | None:
+_Last = tuple[Lease, str, int, int | None]
+"""A lease, the mark of its holder, when it was renewed and when it was given back."""
+
+
+def _last(meta: Meta, connection: Connection, pipeline: str) -> _Last | None:
     columns = ("epoch", "holder", "started", "seconds", "mark", "renewed", "finished")
     found = meta.select(connection, "_wherry_leases", columns, {"pipeline": pipeline}, order=("epoch",))
     if not found:
@@ -57,8 +73,10 @@ def _busy(meta: Meta, connection: Connection, pipeline: str) -> LeaseError | Non
     lives = meta.dialect.lives(connection, mark)
     age = (meta.now(connection) - renewed) / 1e6
     if lives or (lives is None and age < lease.seconds):
+        silent = f"; silent for {age:.0f} s, dead after {lease.seconds} s" if age > lease.seconds / 2 else ""
         return LeaseError(
-            f"pipeline {pipeline} is being written by {lease.holder}, run {lease.epoch}, since {_clock(lease.since)}",
+            f"pipeline {pipeline} is being written by {lease.holder}, run {lease.epoch}, since {_clock(lease.since)}"
+            + (silent if lives is None else ""),
             next="wait for it, or run again with --wait",
         )
     meta.dialect.evict(connection, lease, mark)
@@ -70,8 +88,19 @@ def _clock(micros: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(micros // 1_000_000))
 
 
-def _write(meta: Meta, connection: Connection, pipeline: str) -> Lease:
-    last, now = _last(meta, connection, pipeline), meta.now(connection)
+def _obituary(meta: Meta, connection: Connection, dead: Lease, renewed: int) -> str:
+    """Who died, when, and what that means."""
+    where: dict[str, Value] = {"pipeline": dead.pipeline, "run": dead.epoch}
+    commits = meta.select(connection, "_wherry_loads", ("committed",), where, order=("committed",))
+    heard = max(renewed, *(at for (at,) in commits[-1:]), dead.since)
+    return (
+        f"run {dead.epoch} ({dead.holder}) died, last heard of at {_clock(heard)}: rows that it had not committed are "
+        "gone, and this run goes on from its bookmarks"
+    )
+
+
+def _write(meta: Meta, connection: Connection, last: _Last | None, pipeline: str) -> Lease:
+    now = meta.now(connection)
     epoch = last[0].epoch + 1 if last else 1
     if last and last[3] is None:
         where: dict[str, Value] = {"pipeline": pipeline, "epoch": last[0].epoch}
@@ -91,8 +120,23 @@ def check(meta: Meta, connection: Connection, lease: Lease) -> Lease:
     """A lease handed to a worker, if it still holds."""
     last = _last(meta, connection, lease.pipeline)
     if last is None or last[0].epoch != lease.epoch or last[3] is not None:
-        raise LeaseError(f"run {lease.epoch} of pipeline {lease.pipeline} is over", next="start the run again")
+        raise lost(meta, connection, lease)
     return dataclasses.replace(lease, schema=meta.namespace)
+
+
+def lost(meta: Meta, connection: Connection, lease: Lease) -> LeaseError:
+    """Why a run may not commit any more: who took over."""
+    last = _last(meta, connection, lease.pipeline)
+    if last is None or last[0].epoch == lease.epoch:
+        return LeaseError(
+            f"run {lease.epoch} of pipeline {lease.pipeline} is over: nothing more is committed", next="run it again"
+        )
+    by = last[0]
+    return LeaseError(
+        f"run {by.epoch} ({by.holder}) has taken pipeline {lease.pipeline} over from run {lease.epoch}, which stood "
+        f"still, at {_clock(by.since)}: nothing more of run {lease.epoch} is committed",
+        next="let that run end, then run it again",
+    )
 
 
 def finish(meta: Meta, connection: Connection, lease: Lease, outcome: str) -> None:

@@ -10,6 +10,7 @@ from wherry.contracts.destination import Load
 from wherry.contracts.loading import Applied, Counts, Entry, Receipt, Target
 from wherry.contracts.values import ReadPlan, Split
 from wherry.errors import DestinationError, StateError
+from wherry.failpoints import failpoint
 from wherry.sql import state
 from wherry.sql.apply import Work, apply
 from wherry.sql.compose import SQL, Value
@@ -119,6 +120,7 @@ class SqlLoad(Load):
         for stage in self._stages.values():
             stage.finish()
         self._writing = None
+        failpoint("K04")
         self._check(entry)
         tables = self._session.tables
         locks = [tables.live(stage.target).names for stage in self._stages.values()]

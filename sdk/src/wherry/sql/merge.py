@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wherry.contracts.loading import Applied
+from wherry.failpoints import failpoint
 from wherry.sql.apply import Work, delete_earlier, is_delete, last_versions, refuse_null_keys
 from wherry.sql.compose import SQL, Identifier
 from wherry.sql.dialect import insert, match
@@ -26,8 +27,10 @@ def apply_merge(work: Work) -> Applied:
 
 
 def _delete(work: Work, source: Identifier) -> int:
-    return work.connection.run(
+    gone = work.connection.run(
         SQL("delete from {table} as t where exists (select 1 from {source} as s where {match} and {gone})").format(
             table=work.table, source=source, match=match(work.target.key), gone=is_delete(work, "s")
         )
     )
+    failpoint("K16")
+    return gone

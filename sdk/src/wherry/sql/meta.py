@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wherry.errors import StateError
+from wherry.failpoints import failpoint
 from wherry.sql.compose import SQL, Identifier, Literal, Part, Value, names
 from wherry.sql.dialect import Connection, Dialect
 
@@ -86,6 +87,7 @@ class Meta:
             for name, (columns, keys) in TABLES.items():
                 if self.dialect.columns(connection, self.table(name)) is None:
                     connection.run(self._create(name, columns, keys if self.dialect.keys else ()))
+                    failpoint("K17")
             if not self.select(connection, "_wherry_meta", ("number",), {"name": "format"}):
                 self.insert(connection, "_wherry_meta", {"name": "format", "value": "", "number": FORMAT})
                 self.insert(connection, "_wherry_meta", {"name": "load_id", "value": "", "number": 0})

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from wherry.contracts.loading import Applied, Entry, Receipt, Target
 from wherry.contracts.values import ReadPlan
+from wherry.failpoints import failpoint
 from wherry.sql import state
 from wherry.sql.compose import SQL, Identifier, Value, names
 from wherry.sql.ddl import stored, unlike
@@ -86,6 +87,7 @@ def _swap_in(
     if retyped is None:
         if session.dialect.columns(connection, live) is not None and session.dialect.swappable(connection, live, new):
             connection.run(SQL("drop table {live}").format(live=live))
+        failpoint("K14")
         statement = SQL("alter table {new} rename to {name}")
         connection.run(statement.format(new=new, name=Identifier(live.names[-1])))
         session.tables.forget(connection, *new.names)
@@ -94,6 +96,7 @@ def _swap_in(
         return Applied(staged=counted[0][0], inserted=counted[0][0])
     columns = names(stored(target).names)
     deleted = connection.run(SQL("delete from {live}").format(live=live))
+    failpoint("K14")
     for field in retyped:
         session.dialect.widen(connection, live, field, empty=True)
     if retyped:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from wherry.contracts.destination import Load, Session
 from wherry.contracts.loading import Applied, Entry, Lease, Receipt, RunRecord, Target
 from wherry.contracts.values import Bookmark, Progress, ReadPlan, Split, is_ours
 from wherry.errors import StateError, UsageError
+from wherry.failpoints import failpoint
 from wherry.sql import lease, state
 from wherry.sql.compose import SQL, Identifier, Part
 from wherry.sql.dialect import Connection, Dialect
@@ -30,7 +31,7 @@ class SqlSession(Session):
 
     def __init__(
         self, dialect: Dialect, pipeline: str, schema: str, *, label: str, join: Lease | None = None,
-        read_only: bool = False, wait: float = 0,
+        read_only: bool = False, wait: float = 0, tell: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.dialect = dialect
         self.meta = Meta(dialect, schema)
@@ -46,12 +47,12 @@ class SqlSession(Session):
         self._open = True
         self._control = dialect.connect()
         try:
-            self.lease = self._enter(pipeline, schema, join, wait)
+            self.lease = self._enter(pipeline, schema, join, wait, tell)
         except BaseException:
             self._control.close()
             raise
 
-    def _enter(self, pipeline: str, schema: str, join: Lease | None, wait: float) -> Lease:
+    def _enter(self, pipeline: str, schema: str, join: Lease | None, wait: float, tell: Callable[[str], None]) -> Lease:
         if self._read_only:
             self._written = self.meta.exists(self._control)
             return Lease(pipeline=pipeline, schema=schema, epoch=0, holder=lease.me(), since=0)
@@ -60,7 +61,7 @@ class SqlSession(Session):
             held = lease.check(self.meta, self._control, join)
         else:
             self.meta.create(self._control)
-            held = lease.take(self.meta, self._control, pipeline, wait)
+            held = lease.take(self.meta, self._control, pipeline, wait, tell)
             self.tables.sweep(self._control)
             if not self.dialect.file_lock:
                 self._renewal = lease.Renewal(self.meta, held)
@@ -125,6 +126,7 @@ class SqlSession(Session):
 
     def resume(self, plan: ReadPlan) -> Progress:
         with self._writing():
+            lease.check(self.meta, self._control, self.lease)  # a run that was taken over reads nothing again
             # First the numbers, then the bookmarks: a number that is too old only makes the swap fail.
             found = state.sequences(self.meta, self._control, self.lease.pipeline)
             self._sequences |= {place: seq for place, seq in found.items() if place[:2] == (plan.key, plan.id)}
@@ -189,9 +191,11 @@ class SqlSession(Session):
 
     def moved(self, place: state.Place, seq: int) -> None:
         """A commit is known to have happened."""
+        failpoint("K11")
         with self._lock:
             self._sequences[place] = seq
             self._progress = None
+        failpoint("K12")
 
     def record(
         self, connection: Connection, load_id: int, place: state.Place, entry: Entry,

@@ -10,9 +10,11 @@ from typing import Any
 from wherry.contracts.loading import Lease, Receipt
 from wherry.contracts.values import Bookmark, Progress, ReadPlan
 from wherry.contracts.wire import from_json, to_json
-from wherry.errors import LeaseError, StateError, TransientError
+from wherry.errors import StateError, TransientError
+from wherry.failpoints import failpoint
 from wherry.sql.compose import SQL, Part, Value
 from wherry.sql.dialect import Connection
+from wherry.sql.lease import lost
 from wherry.sql.meta import Meta, condition
 
 
@@ -134,6 +136,7 @@ def swap(meta: Meta, connection: Connection, lease: Lease, place: Place, seq: in
     A bookmark of None leaves the one that is there. `LeaseError`: another run has taken over. `TransientError`: the
     row moved in this run, by a commit whose answer was lost; to be resumed from where it stands now.
     """
+    failpoint("K08")
     where: dict[str, Value] = {
         "pipeline": lease.pipeline, "plan_key": place[0], "plan_id": place[1], "split_key": place[2], "seq": seq,
         "epoch": lease.epoch,
@@ -142,10 +145,8 @@ def swap(meta: Meta, connection: Connection, lease: Lease, place: Place, seq: in
     if meta.update(connection, "_wherry_state", {**change, "seq": seq + 1, "epoch": lease.epoch}, where) != 1:
         if meta.select(connection, "_wherry_state", ("seq",), {k: v for k, v in where.items() if k != "seq"}):
             raise TransientError(f"an earlier commit of {place[0]} went through after all: nothing was committed twice")
-        raise LeaseError(
-            f"pipeline {lease.pipeline} moved on without run {lease.epoch} ({place[0]}): nothing was committed",
-            next="run it again",
-        )
+        raise lost(meta, connection, lease)
+    failpoint("K09")
 
 
 def bookmark_change(bookmark: Bookmark | None) -> dict[str, Value]:

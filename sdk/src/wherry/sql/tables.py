@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from wherry.contracts.loading import Target
 from wherry.errors import UsageError
+from wherry.failpoints import failpoint
 from wherry.sql.compose import SQL, Identifier, Value
 from wherry.sql.ddl import difference, kind, stored
 from wherry.sql.dialect import Connection
@@ -106,6 +107,7 @@ class Tables:
             self.refuse(connection, target)
             self._align(connection, table, want)
             self._record(connection, plan_key, target, table, signature)
+        failpoint("K13")
         self._recorded[table.names] = signature
         return table
 

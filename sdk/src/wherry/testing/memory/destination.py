@@ -82,13 +82,16 @@ class MemoryDestination(Destination):
             self._still_held((schema, pipeline), join)
         if read_only or join:
             return MemorySession(self.config, (schema, pipeline), join, owner=False)
-        deadline = time.monotonic() + wait
+        deadline, told = time.monotonic() + wait, False
         while True:
             try:
                 return MemorySession(self.config, (schema, pipeline), self._lease((schema, pipeline)), owner=True)
-            except LeaseError:
+            except LeaseError as error:
                 if time.monotonic() >= deadline:
                     raise
+                if not told:
+                    self.tell(f"waiting: {error.message}")
+                told = True
                 time.sleep(0.02)
 
     def pipelines(self) -> Sequence[tuple[str, str]]:
@@ -113,6 +116,7 @@ class MemoryDestination(Destination):
             if last and last.record.finished is None:
                 died = replace(last.record, finished=now, outcome="died")
                 draft.runs[hold, epoch] = replace(last, record=died)
+                self.tell(f"run {epoch} ({died.holder}) died: this run goes on from its bookmarks")
             holder = f"pid {os.getpid()} on {socket.gethostname()}"
             record = RunRecord(run=epoch + 1, pipeline=hold[1], holder=holder, started=now)
             draft.runs[hold, epoch + 1] = Held(record, now, self.config.lease)
