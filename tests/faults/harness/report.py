@@ -110,7 +110,7 @@ def page() -> str:
 HEAD = """# Reliability, as tested
 
 Every way to fail that we know of, what has to come of it, and what came of it when it was last tried: with real
-processes that are killed, real servers that are restarted, real disks that are full. What is promised, and why it holds,
+processes that are killed, real servers that restart, real disks that are full. What is promised, and why it holds,
 is in [delivery guarantees](delivery-guarantees.md). This page is made of results, by `tests/faults/run --write`; a row
 without a result counts as failed.
 
