@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,13 +36,15 @@ class App:
 
     @cached_property
     def redactor(self) -> Redactor:
-        """Knows the secrets of the command line, and learns those of each configuration that is built with it."""
-        from wherry.config.redact import Redactor
+        """Knows the secrets of the command line and those that variables of the environment name, and learns those of
+        each configuration that is built with it."""
+        from wherry.config.redact import Redactor, named_secrets
 
         names = {plugin.name for plugin in self.registry.plugins}
         redactor = Redactor(spoken=names | {scheme for plugin in self.registry.plugins for scheme in plugin.schemes})
         for argument in self.args:
             redactor.add_inside(argument)
+        redactor.add(list(named_secrets(os.environ)))
         return redactor
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
@@ -125,7 +125,16 @@ def _observers(app: App, job: Job, pipeline: str) -> tuple[list[Observer], list[
         found.append(observer(progress, "progress view", builtin=True))
     found.append(observer(log, "run log", builtin=True))
     strangers, refused = load_observers(app.registry)
-    return [*found, *strangers], recorders, refused
+    return [*found, *(_redacted(stranger, app) for stranger in strangers)], recorders, refused
+
+
+def _redacted(stranger: Observer, app: App) -> Observer:
+    """An observer that may carry what it hears anywhere: it hears no secret."""
+
+    def hooked(hook: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda **told: hook(**app.redactor.json(told))
+
+    return replace(stranger, hooks={name: hooked(hook) for name, hook in stranger.hooks.items()})
 
 
 def _finished(events: Events, outcome: Outcome | None, code: int, began: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import click
 
 from wherry.cli.app import App, debug_option
 from wherry.cli.lazy import LazyGroup
+from wherry.cli.outlets import install
 from wherry.cli.report import report
 
 COMPLETE = "_WHERRY_COMPLETE"
@@ -68,8 +70,20 @@ def run(args: Sequence[str], app: App | None = None) -> int:
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    sys.exit(run(sys.argv[1:]))
+    """Entry point of the console script: what it writes is for this user alone, and holds no secret."""
+    app = App(sys.argv[1:])
+    os.umask(0o077)  # databases, their logs and spill files, run logs: whoever wants to share them says so
+    _leave_no_core()
+    install(lambda text: app.redactor.redact(text))
+    sys.exit(run(sys.argv[1:], app))
+
+
+def _leave_no_core() -> None:
+    """A core file would hold every secret; whoever needs one raises the limit again."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # a platform without limits
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _close_quietly() -> None:

@@ -87,7 +87,7 @@ def _list(app: App, check: bool, timeout: float, as_json: bool) -> None:
 
     reports = probe_all(found, timeout)
     if as_json:
-        click.echo(json.dumps([_checked(report) for report in reports], indent=2))
+        click.echo(json.dumps(app.redactor.json([_checked(report) for report in reports]), indent=2))
     else:
         columns = ("kind", "name", "distribution", "version", "status", "can", "reason")
         show(columns, [(*_row(r.plugin)[:4], r.status, _can(r), r.reason or "") for r in reports])

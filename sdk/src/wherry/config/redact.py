@@ -8,7 +8,7 @@ import logging
 import re
 import threading
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
@@ -16,9 +16,15 @@ MASK = "***"
 _LOUD = re.compile(
     r"(?i)pass(word|wd|phrase)?$|pwd$|token$|secret$|(api|access|secret|private)[-_]?key$|sig(nature)?$|credentials?$"
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_HEADERS = re.compile(r"(?i)^(proxy-)?authorization$|^(set-)?cookie$")
+_PAIR = re.compile(r'"([\w.-]+)"\s*:\s*"((?:[^"\\]|\\.)*)"')
+"""Of JSON."""
+_SCHEME = re.compile(r"(?i)(?:basic|bearer|digest|token)\s+(\S.*)")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHORT = 4
 """Shorter secrets are redacted only where they stand alone: "a" is a poor password, and in every word."""
+_LONG = 8
+"""Characters of a variable's value that its name alone makes a secret."""
 
 
 class Redactor:
@@ -40,10 +46,11 @@ class Redactor:
                     self._learn(part)
             self._pattern = None
 
-    def add_inside(self, text: str) -> None:
-        """Remember what is secret inside an address or a `KEY=VALUE`: passwords, and values of keys such as `token`."""
+    def add_inside(self, value: Any) -> None:
+        """Remember what is secret inside an address, a `KEY=VALUE`, or lists and mappings of such: passwords, values of
+        keys such as `token` and of headers such as `Authorization`."""
         with self._lock:
-            for part in _inside(text):
+            for part in _within(value):
                 self._learn(part)
             self._pattern = None
 
@@ -66,7 +73,7 @@ class Redactor:
         """A JSON value with every known secret masked in its texts, keys included."""
         if isinstance(value, str):
             return self.redact(value)
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             return {self.redact(str(key)): self.json(item) for key, item in value.items()}
         return [self.json(item) for item in value] if isinstance(value, (list, tuple)) else value
 
@@ -91,7 +98,7 @@ class RedactingFilter(logging.Filter):
 
 def one_line(text: str) -> str:
     """`text` on one line, control characters spelled out: a value cannot forge a line or drive a terminal."""
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 def _exactly(form: str) -> str:
@@ -106,10 +113,12 @@ def _texts(secret: Any) -> Iterator[str]:
         value = value.decode(errors="replace")
     if isinstance(value, str):
         yield from filter(None, (value, value.strip()))
+        if scheme := _SCHEME.fullmatch(value):  # of a header
+            yield scheme[1]
         lines = [line.strip() for line in value.splitlines()]
         if len(lines) > 1:  # a key file may be shown line by line
             yield from (line for line in lines if len(line) > 8 and not line.startswith("-----"))
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         for item in value.values():
             yield from _texts(item)
     elif isinstance(value, Iterable):
@@ -117,6 +126,26 @@ def _texts(secret: Any) -> Iterator[str]:
             yield from _texts(item)
     elif value is not None and not isinstance(value, bool):
         yield str(value)
+
+
+def named_secrets(variables: Mapping[str, str]) -> Iterator[str]:
+    """Values of variables whose names say that they are secret: `…PASSWORD`, `…_TOKEN`, `…_SECRET_ACCESS_KEY`."""
+    named = (name for name in variables if _LOUD.search(name) and name not in ("PWD", "OLDPWD"))
+    return (variables[name] for name in named if len(variables[name]) >= _LONG)
+
+
+def _within(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if _LOUD.search(str(name)) or _HEADERS.search(str(name)):
+                yield from _texts(item)
+            else:
+                yield from _within(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _within(item)
+    elif value is not None:
+        yield from _inside(str(value))
 
 
 def _inside(text: str) -> Iterator[str]:
@@ -127,6 +156,9 @@ def _inside(text: str) -> Iterator[str]:
     for name, value in re.findall(r"([\w.-]+)\s*=\s*(?=('[^']*'|\"[^\"]*\"|[^\s&;]+))", text):
         if _LOUD.search(name):
             yield from {value.strip("'\""), value.partition("#")[0], unquote(value)}
+    for name, value in _PAIR.findall(text):
+        if _LOUD.search(name) or _HEADERS.search(name):
+            yield from _texts(re.sub(r"\\(.)", r"\1", value))
     for userinfo in re.findall(r"://([^/?#]*)@", text) + re.findall(r"://(.*)@", text):
         password = userinfo.partition(":")[2]
         yield from {password, unquote(password)}

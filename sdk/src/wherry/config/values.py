@@ -176,7 +176,7 @@ def _learn(redactor: Redactor, model: type[ConnectorConfig], key: str, setting: 
     if is_secret(model, key):
         redactor.add(list(_secrets(model.model_fields[key].annotation, setting.value)))
     else:
-        redactor.add_inside(str(setting.value))
+        redactor.add_inside(setting.value)
 
 
 def is_secret(model: type[ConnectorConfig], key: str) -> bool:
