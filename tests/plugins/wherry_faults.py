@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
-@dataclass
+@dataclass(eq=False)
 class _Results:
     """By row: tests passed, failed, skipped; cases, where a test counts several; seconds."""
 
