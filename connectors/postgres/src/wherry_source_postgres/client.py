@@ -18,7 +18,7 @@ import asyncpg
 from wherry import SQL, AuthError, Literal, Quoting, SourceError, UsageError
 
 from wherry_source_postgres.config import PostgresConfig
-from wherry_source_postgres.failures import translated
+from wherry_source_postgres.failures import no_tls, translated
 from wherry_source_postgres.feed import ClosedError, Feed
 
 T = TypeVar("T")
@@ -136,6 +136,9 @@ class Client:
                     )
                 )
                 _keep_alive(self._connection)
+            if config.plain(_encrypted(self._connection)):
+                self.close()
+                raise no_tls(self.address)
         return self._connection
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
@@ -196,6 +199,11 @@ async def _settle() -> None:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
     await asyncio.sleep(0.01)
+
+
+def _encrypted(connection: asyncpg.Connection[Any]) -> bool:
+    transport: Any = connection._transport
+    return transport.get_extra_info("ssl_object") is not None
 
 
 def _keep_alive(connection: asyncpg.Connection[Any]) -> None:

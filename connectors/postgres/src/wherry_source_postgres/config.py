@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -10,6 +12,7 @@ from pydantic import Field, field_validator
 from wherry import ConnectorConfig, Secret
 
 _OURS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "passfile")
+_OPEN = ("disable", "allow", "prefer")
 _LIBPQ_ONLY = {"connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"}
 """Parameters that libpq knows and a server does not; what they ask for is done anyway, or by a key of ours."""
 
@@ -27,7 +30,7 @@ class PostgresConfig(ConnectorConfig):
     password: Secret | None = Field(None, description="password; better in the environment or in ~/.pgpass")
     passfile: str | None = Field(None, description="password file in libpq's format (PGPASSFILE)")
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
-        None, description="how far TLS goes (PGSSLMODE; prefer)"
+        None, description="how far TLS goes (PGSSLMODE; prefer on this machine, require to any other)"
     )
     sslrootcert: str | None = Field(None, description="file of trusted certificates")
     sslcert: str | None = Field(None, description="file of the client's certificate")
@@ -57,7 +60,38 @@ class PostgresConfig(ConnectorConfig):
             netloc = f"{quote(unquote(parts.username), safe='')}@{netloc}"
         query = {k: v for k, v in parse_qsl(parts.query) if k not in _LIBPQ_ONLY and k != "password"}
         query |= {key: str(value) for key in _OURS if (value := getattr(self, key)) is not None}
+        query |= {"sslmode": mode} if (mode := self.tls()) else {}
         return f"postgresql://{netloc}{parts.path}" + (f"?{urlencode(query)}" if query else "")
+
+    def tls(self) -> str | None:
+        """The sslmode to ask for where nobody said one and the server is elsewhere; None leaves it to the driver.
+
+        `require`, or `verify-full` when a file of trusted certificates is named: naming one means to check by it.
+        """
+        if self._said("sslmode", "PGSSLMODE") or not self.elsewhere() or self._said("service", "PGSERVICE"):
+            return None
+        return "verify-full" if self._said("sslrootcert", "PGSSLROOTCERT") else "require"
+
+    def plain(self, encrypted: bool) -> bool:
+        """Whether a connection came about without TLS though nobody asked for that: by a service file, say."""
+        return not encrypted and self.elsewhere() and not self._said("sslmode", "PGSSLMODE")
+
+    def elsewhere(self) -> bool:
+        """Whether the server is on another machine, as far as its name tells: no socket, not localhost."""
+        netloc = unquote(urlsplit(self.url.get_secret_value() if self.url else "").netloc.rpartition("@")[2])
+        hosts = self.host or self._said("host", "") or netloc or os.environ.get("PGHOST", "")
+        return not all(_is_here(_host_and_port(host)[0].strip("[]")) for host in hosts.split(","))
+
+    def warnings(self) -> Sequence[str]:
+        """An encryption that was switched off."""
+        mode = self._said("sslmode", "PGSSLMODE")
+        open = mode in _OPEN and self.elsewhere()
+        return [f"{self.address()[0]}: sslmode={mode} lets rows and password go unencrypted"] if open else ()
+
+    def _said(self, option: str, variable: str) -> str:
+        """What was said of an option: by a key, in the URL or in the environment; "" for nothing."""
+        query = dict(parse_qsl(urlsplit(self.url.get_secret_value() if self.url else "").query))
+        return str(getattr(self, option, None) or query.get(option) or os.environ.get(variable) or "")
 
     def files(self) -> dict[str, str]:
         """Key -> path of the files named by keys or by the URL."""
@@ -103,6 +137,16 @@ class PostgresConfig(ConnectorConfig):
         """`postgresql://host:port/database`: no user, no secret."""
         place, database = self.address()
         return f"postgresql://{place}/{database}"
+
+
+def _is_here(host: str) -> bool:
+    """Whether a host, an address or a socket's folder is this machine itself."""
+    if host in ("", "localhost") or host.startswith("/"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _host_and_port(place: str) -> tuple[str, str]:

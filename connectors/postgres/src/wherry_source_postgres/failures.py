@@ -24,6 +24,8 @@ def translated(address: str, database: str, user: str, subject: str = "") -> Ite
         raise _from_server(error, address, database, user, subject) from error
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise _from_client(error, address, subject) from error
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError) as error:  # the network ended it
+        raise TransientError(f"{subject + ': ' if subject else ''}lost the connection to {address}") from error
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
         raise UsageError(
@@ -71,10 +73,19 @@ def _from_client(error: Exception, address: str, subject: str) -> WherryError:
     return SourceError(f"{about}{address}: {text}")
 
 
+def no_tls(address: str) -> WherryError:
+    """The server takes no encrypted connections, and is not on this machine, or TLS was asked for."""
+    return UsageError(
+        f"{address} does not speak TLS, which is asked for unless it is on this machine", key="sslmode",
+        next="turn TLS on there (ssl = on); or, where the way there is private, say sslmode=disable (key, URL or "
+        "PGSSLMODE)",
+    )  # fmt: skip
+
+
 def _from_network(error: OSError, address: str, subject: str) -> WherryError:
     about = f"{subject}: " if subject else ""
     if "rejected SSL upgrade" in str(error):
-        return UsageError(f"{address} does not speak TLS", key="sslmode", next="--set sslmode=prefer")
+        return no_tls(address)
     if isinstance(error, TimeoutError):
         return TransientError(f"{about}{address} did not answer in time", next="check host, port, and the way there")
     reason = (error.strerror or str(error) or type(error).__name__).lower()

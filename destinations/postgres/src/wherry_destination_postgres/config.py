@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 from urllib.parse import unquote
 
@@ -14,6 +16,7 @@ _VARIABLES = {
     "host": ("host", "PGHOST"), "port": ("port", "PGPORT"), "user": ("user", "PGUSER"),
     "database": ("dbname", "PGDATABASE"), "password": ("password", "PGPASSWORD"), "sslmode": ("sslmode", "PGSSLMODE"),
 }  # fmt: skip
+_OPEN = ("disable", "allow", "prefer")
 _HOST = r"(\[[^\]]*\]|[^:]*)"
 
 
@@ -30,7 +33,7 @@ class PostgresConfig(ConnectorConfig):
     password: Secret | None = Field(None, description="password; better in the environment or in ~/.pgpass")
     passfile: str | None = Field(None, description="password file in libpq's format (libpq: PGPASSFILE)")
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
-        None, description="how far TLS goes (libpq: PGSSLMODE; prefer)"
+        None, description="how far TLS goes (libpq: PGSSLMODE; prefer on this machine, require to any other)"
     )
     sslrootcert: str | None = Field(None, description="file of trusted certificates, or system")
     sslcert: str | None = Field(None, description="file of the client's certificate")
@@ -66,6 +69,43 @@ class PostgresConfig(ConnectorConfig):
         }
         return {key: str(value) for key, value in given.items() if value is not None}
 
+    def tls(self) -> str | None:
+        """The sslmode to ask for where nobody said one and the server is elsewhere; None leaves it to libpq.
+
+        `require`, or `verify-full` when a file of trusted certificates is named: naming one means to check by it.
+        """
+        asked, files = self._said("sslmode", "PGSSLMODE"), self._said("sslrootcert", "PGSSLROOTCERT")
+        if asked or not self.elsewhere() or self._said("service", "PGSERVICE"):
+            return None
+        return "verify-full" if files else "require"
+
+    def plain(self, encrypted: bool) -> bool:
+        """Whether a connection came about without TLS though nobody asked for that: by a service file, say."""
+        return not encrypted and self.elsewhere() and not self._said("sslmode", "PGSSLMODE")
+
+    def elsewhere(self) -> bool:
+        """Whether the server is on another machine, as far as its name tells: no socket, not localhost."""
+        hosts = self._said("hostaddr", "PGHOSTADDR") or self._said("host", "PGHOST")
+        return not all(map(_is_here, hosts.split(",")))
+
+    def warnings(self) -> Sequence[str]:
+        """An encryption that was switched off."""
+        from psycopg import ProgrammingError
+
+        try:
+            mode = self._said("sslmode", "PGSSLMODE")
+            open = mode in _OPEN and self.elsewhere()
+        except ProgrammingError:  # connecting says what is wrong with the URL
+            return ()
+        return [f"{self.reference_text()}: sslmode={mode} lets rows and password go unencrypted"] if open else ()
+
+    def _said(self, option: str, variable: str) -> str:
+        """What was said of an option of libpq: by a key, in the URL or in the environment; "" for nothing."""
+        from psycopg.conninfo import conninfo_to_dict
+
+        given = conninfo_to_dict(self.url.get_secret_value() if self.url else "") | self.options()
+        return str(given.get(option) or os.environ.get(variable) or "")
+
     def origin(self, key: str | None) -> str | None:
         """Where libpq has the value of a key from that was not given by itself; None if nobody gave it."""
         from psycopg.conninfo import conninfo_to_dict
@@ -82,6 +122,16 @@ class PostgresConfig(ConnectorConfig):
         host, port, database = _place(self.url.get_secret_value() if self.url else "")
         host, port, database = self.host or host, str(self.port or port), self.database or database
         return f"{host or 'localhost'}{':' + port if port else ''}/{database}".rstrip("/")
+
+
+def _is_here(host: str) -> bool:
+    """Whether a host, an address or a socket's folder is this machine itself."""
+    if host in ("", "localhost") or host.startswith(("/", "@")):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _place(url: str) -> tuple[str, str, str]:

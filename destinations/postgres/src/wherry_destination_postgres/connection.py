@@ -12,7 +12,7 @@ from psycopg import pq
 from wherry import SQL, Connection, DestinationError, Identifier, Literal, Part, Quoting, UsageError, Writer, failpoint
 
 from wherry_destination_postgres.config import PostgresConfig
-from wherry_destination_postgres.errors import refused, translated
+from wherry_destination_postgres.errors import no_tls, refused, translated
 from wherry_destination_postgres.load import CopyWriter
 from wherry_destination_postgres.query import answer
 
@@ -32,6 +32,8 @@ def _session(config: PostgresConfig, name: str) -> psycopg.Connection[Any]:
     }  # fmt: skip
     url = config.url.get_secret_value() if config.url else ""
     try:
+        if (mode := config.tls()) is not None:
+            options["sslmode"] = mode
         session: psycopg.Connection[Any] = psycopg.connect(
             url, autocommit=True, prepare_threshold=None, **(options | config.options())
         )
@@ -44,6 +46,9 @@ def _session(config: PostgresConfig, name: str) -> psycopg.Connection[Any]:
         reason = refused(error, config.reference_text())
         reason.where = config.origin(reason.key)
         raise reason from None
+    if config.plain(session.pgconn.ssl_in_use):
+        session.close()
+        raise no_tls(config.reference_text())
     try:
         session.execute(text(_settings(config)))
         with suppress(psycopg.errors.InvalidParameterValue):  # not on every platform

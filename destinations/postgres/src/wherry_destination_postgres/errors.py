@@ -19,6 +19,8 @@ _REFUSED: tuple[tuple[str, type[WherryError], str, str], ...] = (
     ("permission denied for database", AuthError, "user", "grant CONNECT on the database to this user"),
 )
 
+_CUT = re.compile("SSL SYSCALL|SSL error: (unexpected eof|shutdown)|SSL connection has been closed|reset by peer")
+"""A handshake that the network ended."""
 _LATER = re.compile("too many|connection slots|starting up|shutting down|recovery mode|not currently accepting")
 
 
@@ -34,7 +36,9 @@ def refused(error: psycopg.Error, place: str) -> WherryError:
         )
     if match := re.search(r'role "(.*)" does not exist', text):
         return AuthError(f"{place}: there is no user {match[1]!r}", key="user", next="check the user's name")
-    for pattern, kind, key, next in _REFUSED:
+    if "does not support SSL" in text:
+        return no_tls(place)
+    for pattern, kind, key, next in () if _CUT.search(text) else _REFUSED:
         if pattern in text:
             return kind(f"{place}: {_known(text, pattern)}", key=key, next=next)
     asked = error.pgconn is not None and (error.pgconn.needs_password or error.pgconn.used_password)
@@ -43,6 +47,15 @@ def refused(error: psycopg.Error, place: str) -> WherryError:
     return TransientError(
         f"{place} cannot be reached: {reason}", key="host", next="check host, port, and that the server runs"
     )
+
+
+def no_tls(place: str) -> WherryError:
+    """The server takes no encrypted connections, and is not on this machine, or TLS was asked for."""
+    return UsageError(
+        f"{place}: the server does not speak TLS, which is asked for unless it is on this machine", key="sslmode",
+        next="turn TLS on there (ssl = on); or, where the way there is private, say sslmode=disable (key, URL or "
+        "PGSSLMODE)",
+    )  # fmt: skip
 
 
 def _known(text: str, pattern: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -39,3 +40,7 @@ class ConnectorConfig(BaseModel):
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
         return public(str(value or ""))
+
+    def warnings(self) -> Sequence[str]:
+        """What a user should hear of at the start of a run, such as a protection that was switched off."""
+        return ()
