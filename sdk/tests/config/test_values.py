@@ -13,7 +13,7 @@ from wherry.config.environment import Environment, Setting
 from wherry.config.redact import Redactor
 from wherry.config.reference import Reference
 from wherry.config.values import Configured, configure
-from wherry.errors import UsageError
+from wherry.errors import PolicyError, UsageError
 
 
 class Proxy(BaseModel):
@@ -143,7 +143,9 @@ def test_variables_and_files_are_put_in_last_and_named_as_origin(tmp_path: Path)
     ("yaml", "message", "next"),
     [
         ({"url": "${NOPE}"}, "${NOPE} is not set", "export NOPE=…  or write it to .env"),
-        ({"url": "${file:nope}"}, "${file:nope}: no such file", "create {}/nope"),
+        ({"url": "${file:nope}"}, "no such file: nope", "create {}/nope"),
+        ({"password_file": "nope"}, "no such file: nope", "create {}/nope"),
+        ({"password": "${keyring:ana}"}, "keyring 'ana' is not of the form SERVICE/USER", "name both"),
     ],
 )
 def test_a_variable_that_is_not_there(tmp_path: Path, yaml: dict[str, str], message: str, next: str) -> None:
@@ -251,3 +253,98 @@ def test_a_variable_that_almost_names_a_key_is_noted(tmp_path: Path) -> None:
     assert build(tmp_path, environ=environ).notes == (
         "environment WHERRY_SOURCE_ACME_PASWORD: no key 'pasword' of source acme, did you mean 'password'?",
     )
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    path = tmp_path / "key.txt"
+    path.write_text("S3CR3T-in-a-file\n")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("place", ["sets", "environ", "dotenv", "yaml"])
+def test_a_secret_kept_in_a_file(tmp_path: Path, kept: Path, place: str) -> None:
+    variable = "WHERRY_SOURCE_ACME_PASSWORD_FILE"
+    given: dict[str, Any] = {
+        "sets": {"sets": [f"password_file={kept}"]},
+        "environ": {"environ": {variable: str(kept)}},
+        "dotenv": {"dotenv": f"{variable}={kept}"},
+        "yaml": {"yaml": {"password_file": "key.txt"}},
+    }[place]
+    redactor = Redactor()
+    found = build(tmp_path, redactor=redactor, **given)
+    assert found.config.password.get_secret_value() == "S3CR3T-in-a-file"  # type: ignore[attr-defined]
+    assert found.origins["password"].endswith(f"(file {'key.txt' if place == 'yaml' else kept})")
+    assert redactor.redact("S3CR3T-in-a-file") == "***"
+    assert found.notes == ()
+
+
+def test_a_file_that_all_may_read_is_told_of(tmp_path: Path, kept: Path) -> None:
+    kept.chmod(0o644)
+    found = build(tmp_path, sets=[f"password_file={kept}"])
+    assert found.notes == (f"{kept} is open to every user of this machine: chmod 600 {kept}",)
+
+
+def test_the_stronger_place_counts_and_the_weaker_is_not_looked_up(tmp_path: Path, kept: Path) -> None:
+    found = build(tmp_path, sets=["password=typed"], environ={"WHERRY_SOURCE_ACME_PASSWORD_FILE": "/nope"})
+    assert found.config.password.get_secret_value() == "typed"  # type: ignore[attr-defined]
+    found = build(tmp_path, sets=[f"password_file={kept}"], environ={"WHERRY_SOURCE_ACME_PASSWORD": "weaker"})
+    assert found.config.password.get_secret_value() == "S3CR3T-in-a-file"  # type: ignore[attr-defined]
+
+
+def test_only_secrets_are_kept_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown key 'mode_file'"):
+        build(tmp_path, sets=["mode_file=x"])
+
+
+KEYRING = """
+class errors:
+    class KeyringError(Exception): pass
+
+def get_password(service, user):
+    if service == "locked": raise errors.KeyringError("no")
+    return {("shop", "ana"): "S3CR3T-in-a-ring"}.get((service, user))
+"""
+
+
+def test_a_secret_kept_in_the_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError) as caught:
+        build(tmp_path, sets=["password_keyring=shop/ana"])
+    assert caught.value.next == "pip install 'wherry[keyring]'"
+    assert caught.value.where == "--set password_keyring"
+    (tmp_path / "keyring.py").write_text(KEYRING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for found in (
+        build(tmp_path, sets=["password_keyring=shop/ana"]),
+        build(tmp_path, yaml={"password": "${keyring:shop/ana}"}),
+    ):
+        assert found.config.password.get_secret_value() == "S3CR3T-in-a-ring"  # type: ignore[attr-defined]
+        assert found.origins["password"].endswith("(keyring shop/ana)")
+    with pytest.raises(UsageError, match="has nothing under shop/eve"):
+        build(tmp_path, sets=["password_keyring=shop/eve"])
+    with pytest.raises(UsageError, match="does not answer"):
+        build(tmp_path, sets=["password_keyring=locked/ana"])
+
+
+def test_what_is_put_in_is_not_looked_through_and_has_a_limit(tmp_path: Path) -> None:
+    found = build(tmp_path, yaml={"size": "${A}kB"}, environ={"A": "${HOME} {{ 7*7 }} {0.__class__}"})
+    assert found.config.size == "${HOME} {{ 7*7 }} {0.__class__}kB"  # type: ignore[attr-defined]
+    with pytest.raises(PolicyError, match="more than 1 MiB together"):
+        build(tmp_path, yaml={"size": "${A}" * 50_000}, environ={"A": "x" * 1_000})
+    with pytest.raises(PolicyError, match="is a device"):
+        build(tmp_path, yaml={"size": "${file:/dev/zero}"})
+
+
+def test_json_that_says_a_key_twice_is_no_mapping(tmp_path: Path) -> None:
+    for text in ('{"a": 1, "a": 2}', '{"a": NaN}', "[" * 100_000):
+        with pytest.raises(UsageError, match="labels should be a valid dictionary"):
+            build(tmp_path, sets=[f"labels={text}"])
+
+
+def test_secrets_in_mappings_are_learned_by_the_names_of_their_keys(tmp_path: Path) -> None:
+    redactor = Redactor()
+    build(tmp_path, redactor=redactor, environ={"WHERRY_SOURCE_ACME_LABELS": "{}"})
+    redactor.add_inside({"Authorization": "Bearer abcdef123", "deep": [{"api_key": "ghijkl456"}], "plain": "stays"})
+    redactor.add_inside('headers={"Cookie": "mn\\"op789", "x": "stays"}')
+    assert redactor.redact('abcdef123 ghijkl456 mn"op789 stays') == "*** *** *** stays"

@@ -229,8 +229,10 @@ def _unknown(stream: str, known: Sequence[str]) -> UsageError:
 
 
 def _json(text: str) -> Any:
+    from wherry.config.document import parse_json
+
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError as error:
         remedy = "write it as state show --json prints it, between single quotes"
         raise UsageError(f"--bookmark is not JSON: {error}", next=remedy) from None

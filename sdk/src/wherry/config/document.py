@@ -1,4 +1,4 @@
-"""YAML as data: plain values with the line of each, and limits on what a file may make us do.
+"""YAML, and JSON that is typed, as data: plain values, their lines, and limits on what a text may make us do.
 
 Only mappings, lists and scalars; no tags that build objects, no merge keys, no duplicate keys. Everything is text but
 null, true and false: whoever declares a key turns its text into a number, so that `no`, `08:30`, `2024-01-01` and the
@@ -8,6 +8,7 @@ depth: the composers of the YAML libraries end the process on a file of opening 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,26 @@ def parse(text: str, name: str) -> Document:
         raise _error(name, mark.line + 1 if mark else 1, what) from None
     except yaml.YAMLError:
         raise _error(name, 1, "holds characters that YAML does not allow") from None
+
+
+def parse_json(text: str) -> Any:
+    """A JSON value that somebody typed; ValueError also for duplicate keys, numbers that are none, and great depth."""
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("too many levels") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r} stands there twice")
+    return found
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")
 
 
 @dataclass(frozen=True, slots=True)

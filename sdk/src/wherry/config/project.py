@@ -37,6 +37,7 @@ def words(value: Any) -> Any:
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(words, json_schema_input_type=str | list[str])]
+Time = Annotated[float, BeforeValidator(seconds, json_schema_input_type=str | float)]
 Text = Annotated[str, WithJsonSchema({"type": ["string", "number"]})]
 
 
@@ -50,7 +51,7 @@ class StreamOptions(_Strict):
     mode: Mode | None = Field(default=None, description="append, merge, replace or history")
     key: Words | None = Field(default=None, description="columns that identify a row")
     cursor: str | None = Field(default=None, description="column that only grows: read what is new since the last run")
-    lookback: Annotated[float, BeforeValidator(seconds, json_schema_input_type=str | float)] | None = Field(
+    lookback: Time | None = Field(
         default=None, description="read again so much before the bookmark: 5m, 2h, or units of a numeric cursor"
     )
     columns: Words | None = Field(default=None, description='globs of columns to keep; "!note" leaves one out')
@@ -70,6 +71,10 @@ class PipelineOptions(_Strict):
         default=None, alias="schema", description="schema of the destination that rows land in"
     )
     mode: Mode | None = Field(default=None, description="mode of streams that name none")
+    run_timeout: Time | None = Field(default=None, description="stop at the last bookmark after so long: 90s, 5m, 2h")
+    stall_timeout: Time | None = Field(
+        default=None, description="give up when nothing has moved for so long; default 6h, 0: never"
+    )
     max_rejects: Text = Field(default="0", description="rejected rows allowed in a stream: a number or a percentage")
     streams: Mapping[str, StreamOptions | bool] = Field(
         default={}, description="by name or glob: options, or false to leave streams out"

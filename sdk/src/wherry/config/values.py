@@ -1,11 +1,12 @@
 """A connector's configuration from all the places a value may stand, each with its provenance.
 
 --set KEY=VALUE  >  the reference  >  wherry.yaml  >  environment  >  .env  >  the connector's default
+
+In each place a secret may stand itself (`password`), or where it is kept (`password_file`, `password_keyring`).
 """
 
 from __future__ import annotations
 
-import json
 import re
 import types
 import typing
@@ -16,7 +17,9 @@ from typing import Any
 
 from pydantic import SecretBytes, SecretStr, ValidationError
 
-from wherry.config.environment import Environment, Setting, read_small
+from wherry.config.document import parse_json
+from wherry.config.elsewhere import Elsewhere, Elsewheres, Kind
+from wherry.config.environment import Environment, Setting
 from wherry.config.redact import Redactor, one_line
 from wherry.config.reference import Reference
 from wherry.config.refusal import Refusal, explain, fields, model_of
@@ -24,14 +27,12 @@ from wherry.contracts.config import ConnectorConfig
 from wherry.errors import UsageError, WherryError
 from wherry.near import near
 
-_VARIABLE = re.compile(r"\$(?:(\$)(?=\{)|\{(file:)?([^}]*)\})")
-
 
 @dataclass(frozen=True, slots=True)
 class Configured:
     """A validated configuration that remembers where each of its values came from.
 
-    notes: variables that look like a key of this connector but are none.
+    notes: variables that look like a key of this connector but are none; what its configuration warns of.
     """
 
     reference: Reference
@@ -70,7 +71,8 @@ def configure(
     redactor = redactor or Redactor()
     option = "--set" if reference.kind == "source" else "--dest-set"
     given = _gather(reference, model, environment, sets, option)
-    settings = {key: _resolved(setting, environment, folder) for key, setting in given.items()}
+    elsewhere = Elsewheres(environment, folder)
+    settings = {key: elsewhere.resolved(setting) for key, setting in given.items()}
     for key, setting in settings.items():
         _learn(redactor, model, key, setting)
     data = {key: _shaped(model, key, setting.value) for key, setting in settings.items()}
@@ -80,18 +82,27 @@ def configure(
     except ValidationError as error:
         refusal = explain(error, model, data)
         raise _usage_error(refusal, reference, model, settings, option, redactor) from None
-    return Configured(reference, config, origins, tuple(_strays(reference, model, environment)), option)
+    notes = (*_strays(reference, model, environment), *elsewhere.notes, *config.warnings())
+    return Configured(reference, config, origins, notes, option)
 
 
 def _gather(
     reference: Reference, model: type[ConnectorConfig], environment: Environment, sets: Sequence[str], option: str
 ) -> dict[str, Setting]:
-    """Values by key, the strongest last."""
+    """Values by key, the strongest last; of those that another key points at, where they are."""
     given: dict[str, Setting] = {}
-    known = fields(model)
+    known, pointers = fields(model), _pointers(model)
+
+    def take(key: str, setting: Setting) -> None:
+        name, kind = pointers.get(key, (key, None))
+        given[name] = Setting(Elsewhere(kind, str(setting.value)), setting.origin) if kind else setting
+
     for prefix in _prefixes(reference):
-        given.update((key, setting) for key, setting in environment.starting(prefix) if key in known)
-    given.update(reference.settings)
+        for key, setting in environment.starting(prefix):
+            if key in known or key in pointers:
+                take(key, setting)
+    for key, setting in reference.settings.items():
+        take(key, setting)
     if reference.value is not None:
         if model.reference is None:
             raise UsageError(
@@ -103,8 +114,16 @@ def _gather(
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise UsageError(f"{option} takes KEY=VALUE", next=f"keys: {', '.join(known) or 'none'}")
-        given[key.strip()] = Setting(value, f"{option} {key.strip()}")
+        take(key.strip(), Setting(value, f"{option} {key.strip()}"))
     return given
+
+
+def _pointers(model: type[ConnectorConfig]) -> dict[str, tuple[str, Kind]]:
+    """`password_file`, `password_keyring` -> (`password`, "file" or "keyring"), for each secret that is a text."""
+    known = fields(model)
+    texts = [key for key in known if is_secret(model, key) and str in _shapes(known[key].annotation)]
+    kinds: tuple[Kind, ...] = ("file", "keyring")
+    return {f"{key}_{kind}": (key, kind) for key in texts for kind in kinds if f"{key}_{kind}" not in known}
 
 
 def _prefixes(reference: Reference) -> list[str]:
@@ -122,56 +141,20 @@ def _upper(name: str) -> str:
 
 
 def _strays(reference: Reference, model: type[ConnectorConfig], environment: Environment) -> Iterator[str]:
-    known = fields(model)
+    known, pointers = fields(model), _pointers(model)
     for prefix in _prefixes(reference):
         for key, setting in environment.starting(prefix):
             match = near(key, known)
-            if key not in known and match:
+            if key not in known and key not in pointers and match:
                 what = f"no key {key!r} of {reference.kind} {reference.connector}, did you mean {match!r}?"
                 yield f"{setting.origin}: {what}"
-
-
-def _resolved(setting: Setting, environment: Environment, folder: Path) -> Setting:
-    """The setting with its `${ENV}` and `${file:…}` put in; only values of wherry.yaml have any."""
-    if not setting.origin.startswith("wherry.yaml"):
-        return setting
-    sources: list[str] = []
-
-    def put(match: re.Match[str]) -> str:
-        if match[1]:
-            return "$"  # $${ is a plain ${
-        name = match[3]
-        if match[2]:
-            path = folder / name
-            if not path.is_file():
-                raise UsageError(f"${{file:{name}}}: no such file", where=setting.origin, next=f"create {path}")
-            sources.append(f"file {name}")
-            return read_small(path).rstrip("\r\n")
-        found = environment.get(name)
-        if found is None:
-            raise UsageError(
-                f"${{{name}}} is not set", where=setting.origin, next=f"export {name}=…  or write it to .env"
-            )
-        sources.append(found.origin)
-        return str(found.value)
-
-    value = _substituted(setting.value, put)
-    return Setting(value, f"{setting.origin} ({', '.join(sources)})" if sources else setting.origin)
-
-
-def _substituted(value: Any, put: Any) -> Any:
-    if isinstance(value, str):
-        return _VARIABLE.sub(put, value)
-    if isinstance(value, Mapping):
-        return {key: _substituted(item, put) for key, item in value.items()}
-    return [_substituted(item, put) for item in value] if isinstance(value, list) else value
 
 
 def _learn(redactor: Redactor, model: type[ConnectorConfig], key: str, setting: Setting) -> None:
     if key == model.reference:  # messages show it without its password
         redactor.add_inside(str(setting.value))
         return
-    if "(file " in setting.origin:
+    if re.search(r"\((.*, )?(file|keyring) ", setting.origin):
         redactor.add(setting.value)
     if is_secret(model, key):
         redactor.add(list(_secrets(model.model_fields[key].annotation, setting.value)))
@@ -213,7 +196,7 @@ def _shaped(model: type[ConnectorConfig], key: str, value: Any) -> Any:
         return value
     if value.lstrip().startswith(("[", "{")):
         try:
-            return json.loads(value)
+            return parse_json(value)
         except ValueError:
             return value  # what is accepted is for the connector's model to say
     return [word.strip() for word in value.split(",") if word.strip()] if list in shapes else value
