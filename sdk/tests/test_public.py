@@ -16,8 +16,8 @@ NAMES = """
 Applied AuthError Batch Bookmark Capabilities Connection ConnectorConfig Counts DataError Destination DestinationError
 Dialect Entry Identifier JsonValue KIND Lease LeaseError Literal Load Mark Part PolicyError Progress Quoting ReadPlan
 Receipt ResourceError Run RunRecord SQL SchemaError Secret Selection Session Source SourceError Split SqlDestination
-StateError Stream StreamError Target TransientError UsageError WherryError Writer failpoint from_json hookimpl public
-to_json
+StateError Stream StreamError Target TransientError UsageError WherryError Writer exhausted failpoint from_json
+hookimpl public to_json
 """
 TESTING = """
 DestinationSuite Faults MemoryDestination MemorySource MemoryStream SourceSuite Store Wish differences digest hang

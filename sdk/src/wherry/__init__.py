@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from wherry.errors import WherryError as WherryError
     from wherry.failpoints import failpoint as failpoint
     from wherry.hookspecs import hookimpl as hookimpl
+    from wherry.limits import exhausted as exhausted
     from wherry.sql.compose import SQL as SQL
     from wherry.sql.compose import Identifier as Identifier
     from wherry.sql.compose import Literal as Literal
@@ -74,6 +75,7 @@ _HOME = {
     "SourceError StateError StreamError TransientError UsageError WherryError",
     "wherry.failpoints": "failpoint",
     "wherry.hookspecs": "hookimpl",
+    "wherry.limits": "exhausted",
     "wherry.sql.compose": "SQL Identifier Literal Part Quoting",
     "wherry.sql.destination": "SqlDestination",
     "wherry.sql.dialect": "Connection Dialect Writer",

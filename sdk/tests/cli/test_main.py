@@ -56,11 +56,11 @@ def raising(error: BaseException) -> Act:
         (AuthError("forged\n✗ line \x1b[31m"), 2, ["✗ forged ✗ line \\x1b[31m"]),
         (Stopped(signal=15), 143, ["✗ stopped"]),
         (KeyboardInterrupt(), 130, ["✗ stopped"]),
-        (MemoryError(), 9, ["✗ out of memory", "  next: lower --memory, or free some"]),
+        (MemoryError(), 9, ["✗ out of memory", "  next: lower --memory or --workers, or free some, then run it again"]),
         (
-            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/x"),
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/nowhere/x"),
             9,
-            ["✗ no space left on device: /data/x", "  next: free some, then run again"],
+            ["✗ the disk of / is full", "  next: make room in /, then run it again"],
         ),
     ],
 )

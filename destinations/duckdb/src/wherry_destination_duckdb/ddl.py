@@ -28,7 +28,7 @@ class DuckDBDialect(Dialect):
         self.address = database.path or str(id(database))
 
     def connect(self) -> DuckDBConnection:
-        return DuckDBConnection(self._database.cursor(), self.quoting, self._flush, self._database.absent)
+        return DuckDBConnection(self._database, self.quoting, self._flush)
 
     def close(self) -> None:
         self._database.close(self)

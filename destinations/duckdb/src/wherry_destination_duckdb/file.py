@@ -14,7 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wherry import DestinationError, LeaseError, ResourceError, StateError, UsageError, WherryError, failpoint
+from wherry import (
+    DestinationError,
+    LeaseError,
+    ResourceError,
+    StateError,
+    UsageError,
+    WherryError,
+    exhausted,
+    failpoint,
+)
+
+from wherry_destination_duckdb import limits
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,7 +46,8 @@ def _quiet(_: str) -> None:
 class Database:
     """One opened file. users: sessions of this process that share it.  holders: marks of those that hold a lease.
 
-    absent: the path of a file that does not exist, which an empty database in memory stands for.
+    absent: the path of a file that does not exist, which an empty database in memory stands for.  broken: the failure
+    after which the engine refuses everything.
     """
 
     instance: duckdb.DuckDBPyConnection
@@ -44,6 +56,7 @@ class Database:
     users: int = 1
     holders: dict[str, object] = field(default_factory=dict)
     absent: str = ""
+    broken: WherryError | None = None
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the same database, in UTC."""
@@ -64,7 +77,23 @@ class Database:
             self.users -= 1
             if not self.users:
                 _OPEN.pop(self.path, None)
-                self.instance.close()
+                try:
+                    self._fold()
+                finally:
+                    self.instance.close()
+
+    def _fold(self) -> None:
+        """Bring the log of commits into the file: closing does so too, but keeps a failure to itself."""
+        import duckdb
+
+        if self.read_only or self.broken is not None:
+            return
+        try:
+            self.instance.execute("checkpoint")
+        except duckdb.TransactionException:  # somebody still reads: the next run does it
+            return
+        except duckdb.Error as error:
+            raise explain(error, self.path) from error
 
 
 def open_file(
@@ -129,18 +158,20 @@ def _create(path: Path, settings: dict[str, Any]) -> None:
             )  # fmt: skip
         _sweep(path)
         aside = path.with_name(f"{path.name}.new-{os.getpid()}")
-        made = _connect(str(aside), settings, False, shown=str(path))
-        failpoint("K03")
-        made.close()
-        failpoint("K05")
-        if path.exists():
-            path.unlink()
-        with contextlib.suppress(FileExistsError):  # another process was faster
-            os.link(aside, path)
-        failpoint("K06")
-        aside.unlink()
+        try:
+            made = _connect(str(aside), settings, False, shown=str(path))
+            failpoint("K03")
+            made.close()
+            failpoint("K05")
+            if path.exists():
+                path.unlink()
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                os.link(aside, path)
+            failpoint("K06")
+        finally:
+            aside.unlink(missing_ok=True)
     except OSError as error:
-        raise ResourceError(
+        raise exhausted(error, path) or ResourceError(
             f"cannot create {path}: {error.strerror or error}", key="path", next="choose a folder you can write to"
         ) from error
 
@@ -205,8 +236,8 @@ def explain(error: Exception, path: str) -> WherryError:
         return StateError(
             f"{path} was written by a newer version of DuckDB", key="path", next="pip install --upgrade duckdb"
         )
-    if re.search(r"No space left|disk is full|out of disk|Disk quota", text, re.IGNORECASE):
-        return ResourceError(f"the disk of {path} is full", key="path", next="make room, then run it again")
+    if (local := limits.met(error, path)) is not None:
+        return local
     if re.search(r"Cannot open file|Could not read from file|Permission denied|Read-only", text):
         reason = text.rpartition(": ")[2].strip()
         return ResourceError(f"cannot open {path}: {reason}", key="path", next="choose a file you can write to")

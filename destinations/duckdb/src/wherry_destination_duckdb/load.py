@@ -20,12 +20,14 @@ from wherry import (
     LeaseError,
     Part,
     Quoting,
-    ResourceError,
     UsageError,
     WherryError,
     Writer,
     failpoint,
 )  # fmt: skip
+
+from wherry_destination_duckdb import limits
+from wherry_destination_duckdb.file import Database
 
 BYTES = 16 << 20
 """A load smaller than this goes in as one table; a larger one streams into one INSERT, a few batches in flight."""
@@ -35,12 +37,11 @@ FLIGHT = 4
 class DuckDBConnection(Connection):
     """A cursor, which is a connection of its own to the opened database."""
 
-    def __init__(
-        self, cursor: duckdb.DuckDBPyConnection, quoting: Quoting, flush: int = BYTES, absent: str = ""
-    ) -> None:
-        """absent: the path of a file that does not exist: there is nothing to query in it."""
-        self._cursor = cursor
-        self._absent = absent
+    def __init__(self, database: Database, quoting: Quoting, flush: int = BYTES) -> None:
+        self._database = database
+        self._cursor = database.cursor()
+        self.handed = 0
+        """Bytes of rows that the open transaction holds, or that wait for it."""
         self._quoting = quoting
         self._flush = flush
         self._begun = self._failed = False
@@ -52,15 +53,22 @@ class DuckDBConnection(Connection):
         try:
             return self._cursor.execute(statement.render(self._quoting))
         except duckdb.Error as error:
-            self._failed = True
-            raise translate(error) from error
+            raise self._fail(error) from error
 
     def _fetch(self) -> list[tuple[Any, ...]]:
         try:
             return list(self._cursor.fetchall())
         except duckdb.Error as error:
-            self._failed = True
-            raise translate(error) from error
+            raise self._fail(error) from error
+
+    def _fail(self, error: duckdb.Error) -> WherryError:
+        self._failed = True
+        if self._database.broken is not None and "invalidated" in str(error):  # it refuses everything since then
+            return WherryError.from_json(self._database.broken.to_json())
+        found = translate(error, self._database.path, self.handed)
+        if isinstance(error, duckdb.FatalException):
+            self._database.broken = self._database.broken or found
+        return found
 
     def run(self, statement: Part) -> int:
         self._execute(statement)
@@ -73,15 +81,15 @@ class DuckDBConnection(Connection):
         return self._fetch()
 
     def reader(self, statement: Part) -> pa.RecordBatchReader | None:
-        if self._absent:
-            raise UsageError(f"there is no file {self._absent}", key="path", next="correct the path, or sync into it")
+        if absent := self._database.absent:
+            raise UsageError(f"there is no file {absent}", key="path", next="correct the path, or sync into it")
         text = statement.render(self._quoting)
         self.rest()
         try:
             found = self._cursor.sql(text)
             return None if found is None else _guarded(found.to_arrow_reader(65536))
         except duckdb.Error as error:
-            raise translate(error, own=True) from error
+            raise translate(error, self._database.path, own=True) from error
 
     def begin(self) -> None:
         self._execute(SQL("begin transaction"))
@@ -92,10 +100,11 @@ class DuckDBConnection(Connection):
             raise DestinationError("a statement of the transaction failed: nothing was committed")
         self._execute(SQL("commit"))
         failpoint("K10")
-        self._begun = False
+        self._begun, self.handed = False, 0
 
     def rollback(self) -> None:
         self._drop_stream()
+        self.handed = 0
         if self._begun:
             self._begun = False
             try:
@@ -142,7 +151,7 @@ class DuckDBConnection(Connection):
         if feed.error is not None:
             self._failed = True
             if isinstance(feed.error, duckdb.Error):
-                raise translate(feed.error) from feed.error
+                raise self._fail(feed.error) from feed.error
             raise feed.error
 
     def _drop_stream(self) -> None:
@@ -157,8 +166,7 @@ class DuckDBConnection(Connection):
         try:
             self._cursor.register(view, rows)
         except duckdb.Error as error:
-            self._failed = True
-            raise translate(error) from error
+            raise self._fail(error) from error
         try:
             yield
         finally:
@@ -244,6 +252,7 @@ class ArrowWriter(Writer):
     def write(self, rows: pa.RecordBatch) -> None:
         if not rows.num_rows:
             return
+        self._connection.handed += rows.nbytes
         if self._stream is not None and not self._connection.streaming(self._stream):
             self._ended()
         if self._stream is not None:
@@ -286,17 +295,18 @@ class ArrowWriter(Writer):
             self._stream = None
 
 
-def translate(error: duckdb.Error, own: bool = False) -> WherryError:
-    """The engine's error in our words, without the values that it likes to quote. own: the user wrote the SQL."""
+def translate(error: duckdb.Error, path: str = "", need: int = 0, own: bool = False) -> WherryError:
+    """The engine's error in our words, without the values that it likes to quote.
+
+    path: of the database.  need: bytes of rows that waited to be written.  own: the user wrote the SQL.
+    """
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if (local := limits.met(error, path, need)) is not None:
+        return local
     if own:
         return UsageError(text, next="correct the statement")
-    if re.search(r"No space left|disk is full|out of disk|Disk quota|File too large", str(error), re.IGNORECASE):
-        return ResourceError(f"the disk is full: {text}", next="make room, then run it again")
     if isinstance(error, duckdb.TransactionException) and "Conflict" in str(error):
         return LeaseError("another run changed the same rows: nothing was committed", next="run it again")
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return ResourceError("DuckDB ran out of memory", key="memory_limit", next="raise it, or free disk for spilling")
     if isinstance(error, (duckdb.ConversionException, duckdb.OutOfRangeException)):
         return DataError(re.sub(r"['\"].*['\"]", "a value", text))
     if isinstance(error, duckdb.ConstraintException):

@@ -19,6 +19,7 @@ from wherry.contracts.loading import Capabilities
 from wherry.contracts.source import Source
 from wherry.errors import PluginError, UsageError
 from wherry.host.metadata import Kind, Plugin
+from wherry.limits import exhausted
 from wherry.near import did_you_mean
 
 T = TypeVar("T")
@@ -64,8 +65,9 @@ def load_object(text: str, kind: Kind) -> type[Source] | type[Destination]:
 
 
 def guarded(action: Callable[[], T], what: str, remedy: str) -> T:
-    """The action's result; anything it raises, `SystemExit` included, becomes a `PluginError`. Its prints are kept off
-    standard output and standard error and end up in the error, if there is one."""
+    """The action's result; anything it raises, `SystemExit` included, becomes a `PluginError`, or a
+    `ResourceError` where this machine ran out of something. Its prints are kept off standard output and standard error
+    and end up in the error, if there is one."""
     with captured() as said:
         try:
             return action()
@@ -73,6 +75,8 @@ def guarded(action: Callable[[], T], what: str, remedy: str) -> T:
             raise
         except BaseException as error:  # foreign code may raise anything, also what is no Exception
             cause = error
+    if (local := exhausted(cause)) is not None:  # nothing is wrong with the plugin
+        raise local from cause
     detail = _one_line(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
     noise = _one_line(said[-1])[-120:] if said and said[-1].strip() else ""
     printed = f"; it printed: {noise}" if noise else ""
