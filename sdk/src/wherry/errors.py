@@ -14,6 +14,7 @@
     ├── ResourceError       exit 9  local disk, memory, descriptors, permissions of a local path
     ├── PluginError         exit 10 a connector could not be loaded or is incompatible
     ├── PolicyError         exit 11 a security rule refused it
+    ├── LaterError          exit 75 nothing is wrong: it stopped at a limit, and goes on when it is run again
     └── Stopped             exit 130/143 a signal asked us to stop, and we did cleanly
 
 Messages are lower case, name the key and show the value (never a secret, never a data row), say what would be
@@ -151,6 +152,12 @@ class PolicyError(WherryError):
     exit_code = 11
 
 
+class LaterError(WherryError):
+    """A limit of time was reached: run it again, now or when the message says."""
+
+    exit_code = 75
+
+
 class Stopped(WherryError):
     """A signal asked the run to stop; what was committed stands."""
 
@@ -165,6 +172,6 @@ _TYPES: dict[str, type[WherryError]] = {
     kind.__name__: kind
     for kind in (
         UsageError, AuthError, TransientError, StreamError, DataError, SourceError, DestinationError, SchemaError,
-        LeaseError, StateError, ResourceError, PluginError, PolicyError, Stopped,
+        LeaseError, StateError, ResourceError, PluginError, PolicyError, LaterError, Stopped,
     )
 }  # fmt: skip

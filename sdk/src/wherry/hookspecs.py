@@ -66,6 +66,16 @@ def stream_finished(
 
 
 @hookspec
+def waiting(seconds: float, side: str, what: str) -> None:
+    """A sign of life: nothing has moved for so many seconds. side: "source" or "destination". what: is waited for."""
+
+
+@hookspec
+def stalled(seconds: float, side: str, what: str, stacks: list[str]) -> None:
+    """Nothing has moved for so long that the run is given up. stacks: where each thread is, a line a frame."""
+
+
+@hookspec
 def message(level: str, text: str) -> None:
     """A line for people. level: "info", "warning"."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @dataclass
 class App:
     """args: the command line.  debug: show tracebacks.  recorders: keep the error that ends the command as an event.
+    left: threads are in calls that do not return; the process ends without waiting for them.
 
     Everything else is made when first asked for.
     """
@@ -26,6 +27,7 @@ class App:
     args: Sequence[str] = ()
     debug: bool = False
     recorders: Sequence[Recorder] = ()
+    left: bool = False
 
     @cached_property
     def registry(self) -> Registry:

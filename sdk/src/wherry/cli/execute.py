@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from wherry.cli.app import App
 from wherry.cli.connect import End
 from wherry.cli.style import show_cursor
-from wherry.errors import WherryError
+from wherry.errors import LaterError, Stopped, WherryError
 
 if TYPE_CHECKING:
     from wherry.cli.style import Line
@@ -62,7 +62,12 @@ def execute(app: App, job: Job) -> int:
     code = 1
     try:
         with stop.signals(events):
-            outcome = _sync(job, destination, names, events, stop)
+            give_up = _give_up(app, job, recorders, events, stop, began)
+            outcome = _sync(job, destination, names, events, stop, give_up)
+    except KeyboardInterrupt:
+        stopped = stop.as_error()
+        code, app.recorders = 128 + stopped.signal, recorders
+        raise stopped from None
     except WherryError as error:
         code = error.exit_code
         app.recorders = recorders
@@ -71,10 +76,39 @@ def execute(app: App, job: Job) -> int:
     finally:
         _finished(events, outcome, code, began)
         events.close()
+    app.left = outcome.left
     return _tell(app, job, outcome)
 
 
-def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop) -> Outcome:
+def _give_up(app: App, job: Job, recorders: list[Any], events: Events, stop: Stop, began: float) -> Any:
+    """How the process ends when a call that nothing interrupts does not return: told and logged, and at once."""
+
+    def give_up(error: WherryError | None) -> None:
+        from wherry.cli.report import report
+        from wherry.pipeline.watch import within
+
+        code = 1
+        error = _named(error or stop.as_error(), job)
+        end = job.destination if error.side == "destination" else job.source
+        app.recorders = recorders
+
+        def last_words() -> None:
+            nonlocal code
+            code = 128 + error.signal if isinstance(error, Stopped) else error.exit_code
+            events.run_finished(
+                run=None, outcome="stopped" if isinstance(error, (Stopped, LaterError)) else "failed", exit_code=code,
+                seconds=time.monotonic() - began, totals={},
+            )  # fmt: skip
+            events.close()
+            report(end.explain(error) if error.side else error, app)
+
+        within(2, last_words)
+        os._exit(code)
+
+    return give_up
+
+
+def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop, give_up: Any) -> Outcome:
     from wherry.pipeline.run import sync
     from wherry.pipeline.sides import is_destinations, is_sources
 
@@ -82,7 +116,7 @@ def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop) ->
     try:
         outcome = sync(
             job.source.new, destination, names=names, settings=job.settings, events=events, stop=stop.event,
-            labels=labels,
+            labels=labels, give_up=give_up,
         )  # fmt: skip
     except WherryError as error:
         if is_destinations(error) or is_sources(error):
@@ -139,7 +173,8 @@ def _redacted(stranger: Observer, app: App) -> Observer:
 
 def _finished(events: Events, outcome: Outcome | None, code: int, began: float) -> None:
     if outcome is None:
-        events.run_finished(run=None, outcome="failed", exit_code=code, seconds=time.monotonic() - began, totals={})
+        word = "stopped" if code > 128 else "failed"
+        events.run_finished(run=None, outcome=word, exit_code=code, seconds=time.monotonic() - began, totals={})
         return
     events.run_finished(
         run=outcome.run, outcome=outcome.word, exit_code=outcome.exit_code, seconds=outcome.seconds,
@@ -189,6 +224,7 @@ class Stop:
             self.number = number
             self.event.set()
             threading.Thread(target=self._say, args=(events,), daemon=True).start()
+            raise KeyboardInterrupt  # ends what the main thread waits for; the lanes end at their bookmarks
 
         known = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -199,6 +235,12 @@ class Stop:
                     signal.signal(number, handler)
                 else:  # one more signal still means "at once"; the interpreter's own end must not die of it
                     atexit.register(signal.signal, number, signal.SIG_IGN)
+
+    def as_error(self) -> Stopped:
+        """What the run is that a signal ended outside of its lanes."""
+        number = self.number or signal.SIGINT
+        name = signal.Signals(number).name
+        return Stopped(f"stopped by {name}; what was committed stands", signal=number, next="run it again")
 
     @staticmethod
     def _say(events: Events) -> None:

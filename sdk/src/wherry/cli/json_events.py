@@ -74,6 +74,14 @@ class Recorder:
         )
 
     @hookimpl
+    def waiting(self, seconds: float, side: str, what: str) -> None:
+        self._record("waiting", seconds=seconds, side=side, what=what)
+
+    @hookimpl
+    def stalled(self, seconds: float, side: str, what: str, stacks: list[str]) -> None:
+        self._record("stalled", seconds=seconds, side=side, what=what, stacks=stacks)
+
+    @hookimpl
     def message(self, level: str, text: str) -> None:
         self._record("message", level=level, text=text)
 

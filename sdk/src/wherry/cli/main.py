@@ -75,7 +75,13 @@ def main() -> None:
     os.umask(0o077)  # databases, their logs and spill files, run logs: whoever wants to share them says so
     _leave_no_core()
     install(lambda text: app.redactor.redact(text))
-    sys.exit(run(sys.argv[1:], app))
+    code = run(sys.argv[1:], app)
+    if app.left:  # the interpreter's own end would wait for threads, or crash under them
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _leave_no_core() -> None:

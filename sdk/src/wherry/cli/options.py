@@ -50,7 +50,8 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # older clicks have n
         """Seconds."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", str(value).strip())
         if not match:
-            self.fail(f"{value!r} is not a time such as 90s, 5m, 2h (without one, write --wait last)", param, ctx)
+            hint = " (without one, write --wait last)" if param is not None and param.name == "wait" else ""
+            self.fail(f"{value!r} is not a time such as 90s, 5m, 2h{hint}", param, ctx)
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
 
 
@@ -110,6 +111,11 @@ how_options: tuple[Command, ...] = (
     click.option(
         "--wait", type=Seconds(), is_flag=False, flag_value=str(LONG), default="0",
         help="Wait so long for another run of the pipeline to end (a day, if no time is given).",
+    ),
+    click.option("--run-timeout", type=Seconds(), metavar="TIME", help="Stop at the last bookmark after so long."),
+    click.option(
+        "--stall-timeout", type=Seconds(), default="6h", show_default=True, metavar="TIME",
+        help="Give up when nothing has moved for so long; 0: never.",
     ),
     click.option("--fail-fast", is_flag=True, help="Stop at the first stream that fails."),
     click.option(
@@ -172,7 +178,17 @@ def settings(given: Mapping[str, Any]) -> Settings:
     from wherry.pipeline.run import Settings
 
     names = ("schema", "pipeline", "memory", "workers", "wait", "fail_fast", "max_rejects", "yes")
-    return Settings(wishes=wishes(given), **{n: given[n] for n in names if given.get(n) is not None})
+    return Settings(
+        wishes=wishes(given), limits=limits(given), **{n: given[n] for n in names if given.get(n) is not None}
+    )
+
+
+def limits(given: Mapping[str, Any]) -> Any:
+    """The `Limits` of parsed options by name."""
+    from wherry.pipeline.watch import Limits
+
+    told = {name: given[f"{name}_timeout"] for name in ("run", "stall") if given.get(f"{name}_timeout") is not None}
+    return Limits(**{name: seconds or None for name, seconds in told.items()})  # type: ignore[arg-type]
 
 
 def wishes(given: Mapping[str, Any]) -> Any:

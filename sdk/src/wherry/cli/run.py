@@ -89,9 +89,8 @@ def _end(here: Workspace, kind: Literal["source", "destination"], pipeline: str,
 
 def _asked(options: PipelineOptions, name: str, given: dict[str, Any]) -> Asked:
     """What wherry.yaml says of a pipeline, with the command line over it."""
+    given = given | {name: value for name, value in _defaults(options).items() if not _typed(name)}
     made = settings({**given, "pipeline": name, "schema": options.target_schema})
-    if click.get_current_context().get_parameter_source("max_rejects") is click.core.ParameterSource.DEFAULT:
-        made = replace(made, max_rejects=Rejects().convert(options.max_rejects, None, None))
     special = {glob: wish if isinstance(wish, bool) else _wish(wish) for glob, wish in options.streams.items()}
     common = replace(made.wishes.common, mode=made.wishes.common.mode or options.mode)
     return Asked(
@@ -104,6 +103,21 @@ def _asked(options: PipelineOptions, name: str, given: dict[str, Any]) -> Asked:
         as_json=given["as_json"],
         quiet=given["quiet"],
     )
+
+
+def _defaults(options: PipelineOptions) -> dict[str, Any]:
+    """What wherry.yaml says of options that the command line has too."""
+    found: dict[str, Any] = {"max_rejects": Rejects().convert(options.max_rejects, None, None)}
+    for name in ("run_timeout", "stall_timeout"):
+        if (value := getattr(options, name)) is not None:
+            found[name] = value
+    return found
+
+
+def _typed(name: str) -> bool:
+    """Whether an option was given on the command line."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source not in (None, click.core.ParameterSource.DEFAULT)
 
 
 def _wish(options: StreamOptions) -> Wish:

@@ -59,7 +59,7 @@ class Words:
 def lines(outcome: Outcome, words: Words) -> list[Line]:
     """For standard output: facts on streams, the sum, proposals, a command to look at the rows."""
     found = [*_facts(outcome), *_unchanged(outcome), _headline(outcome), *_rejected(outcome, words)]
-    if outcome.signal is None and not outcome.failed:
+    if not outcome.stopped and not outcome.failed:
         rows = {s.stream: s.counts["staged"] for s in outcome.streams}
         found += advice.doubts(outcome.choices)
         found += advice.lines(advice.proposals(outcome.choices, words.wishes, rows), words.accept)
@@ -77,7 +77,7 @@ def failures(outcome: Outcome, words: Words) -> list[Line]:
         found.append([(f"✗ {len(groups) - SHOWN} more failures: the run log has them", "bad")])
     for streams in list(groups.values())[:SHOWN]:
         found += _failure(outcome, streams, words)
-    if not groups and outcome.signal is not None:
+    if not groups and outcome.stopped:
         open = [s for s in outcome.streams if s.outcome == "stopped"] or outcome.streams
         text = f"{_names([s.stream for s in open])}: bookmarks stand at the last commit; next: {words.again}"
         found.append([("■ ", "warn"), (text, "")])
@@ -99,8 +99,8 @@ def _headline(outcome: Outcome) -> Line:
         failed, total = len(outcome.failed), len(outcome.streams)
         which = "the stream failed" if total == 1 else f"{failed} of {total} streams failed"
         return [("✗ ", "bad"), (f"{run}{which}; {rows}", "")]
-    if outcome.signal is not None:
-        return [("■ ", "warn"), (f"{run}stopped by {_signal(outcome.signal)}; {rows}", "")]
+    if outcome.stopped:
+        return [("■ ", "warn"), (f"{run}stopped by {_stopper(outcome)}; {rows}", "")]
     if any(c.selection.limit is not None for c in outcome.choices):
         return [("✔ ", "good"), (f"{run}{figures.rows(totals['staged'])} sampled in {spent}, no bookmark touched", "")]
     if outcome.streams and all(s.outcome == "unchanged" for s in outcome.streams):
@@ -205,8 +205,10 @@ def _names(paths: Sequence[str]) -> str:
     return shown + (f" and {len(paths) - 5:,} more" if len(paths) > 5 else "")
 
 
-def _signal(number: int) -> str:
+def _stopper(outcome: Outcome) -> str:
+    if outcome.signal is None:
+        return f"--run-timeout {figures.seconds(outcome.limit)}" if outcome.limit is not None else "its caller"
     try:
-        return signal.Signals(number).name
+        return signal.Signals(outcome.signal).name
     except ValueError:
-        return f"signal {number}"
+        return f"signal {outcome.signal}"

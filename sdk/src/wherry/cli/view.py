@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
-from wherry.cli import layout
+from wherry.cli import figures, layout
 from wherry.cli.style import Line, look, write
 from wherry.cli.table import clean
 from wherry.cli.tally import Stream, Tally
@@ -114,6 +114,16 @@ class Progress:
             told = outcome == "failed" and len(self._tally.streams) == 1  # the last words say why, and what to do
         if not told and (outcome != "unchanged" or len(self._tally.streams) <= FEW):
             self._print(line)
+
+    @hookimpl
+    def waiting(self, seconds: float, side: str, what: str) -> None:
+        self.message("warning", f"nothing has moved for {figures.seconds(seconds)}, waiting for the {side}: {what}")
+
+    @hookimpl
+    def stalled(self, seconds: float, side: str, what: str, stacks: list[str]) -> None:
+        self.message("warning", f"nothing has moved for {figures.seconds(seconds)}: given up; where each thread is:")
+        for line in stacks:
+            self.message("info", line)
 
     @hookimpl
     def message(self, level: str, text: str) -> None:

@@ -95,6 +95,8 @@ class Events:
         schema_changed = staticmethod(hookspecs.schema_changed)
         rows_rejected = staticmethod(hookspecs.rows_rejected)
         stream_finished = staticmethod(hookspecs.stream_finished)
+        waiting = staticmethod(hookspecs.waiting)
+        stalled = staticmethod(hookspecs.stalled)
         message = staticmethod(hookspecs.message)
         run_finished = staticmethod(hookspecs.run_finished)
 

@@ -7,6 +7,7 @@ split; rows, bytes and seconds since the last commit choose which bookmark.
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,7 @@ from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.boundary import Boundary
 from wherry.pipeline.conform import Conformer, refit, with_position
 from wherry.pipeline.reader import End, Reader, Rows
-from wherry.pipeline.rejects import REJECTED, Rejects
-from wherry.pipeline.sides import at_destination
+from wherry.pipeline.rejects import Rejects, rejects_of
 
 if TYPE_CHECKING:
     from wherry.pipeline.work import Work
@@ -94,7 +94,7 @@ class Lane:
     def run(self) -> bool:
         """Move the split's rows; raises whatever ended it, with nothing uncommitted left behind."""
         context = self.work.context
-        reader = Reader(self.source, self.split, context.budget, context.stop)
+        reader = Reader(self.source, self.split, context.budget, context.stop, context.watch)
         try:
             for item in reader.items():
                 if isinstance(item, End):
@@ -158,14 +158,14 @@ class Lane:
             self._announced(mark)
         for path in mark.truncate:
             lane = self._stream(path)
-            with at_destination():
+            with self._at_destination(f"to prepare {path}"):
                 self._prepare(path, lane).truncate(lane.name)
             lane.counts = replace(lane.counts, read=0, boundary=0, mapped=0, rejected=0)
             self._changed, self._at_bookmark = True, False
         for path, parts in mark.parts.items():
             lane = self._stream(path)
             self._parts[lane.name] = (*self._parts.get(lane.name, ()), *parts)
-            with at_destination():
+            with self._at_destination(f"to empty {path}"):
                 self._prepare(path, lane)
             self._changed, self._at_bookmark = True, False
         self._complete |= set(mark.complete)
@@ -240,7 +240,7 @@ class Lane:
         self._rejected += rejects.count
         self.work.reject(rejects.count)
         if conformed.num_rows or rejects.count:
-            with at_destination():
+            with self._at_destination(f"to take rows of {item.stream}"):
                 self._write(item.stream, lane, conformed, rejects)
 
     def _sampled(self) -> bool:
@@ -306,7 +306,11 @@ class Lane:
         return self.work.seal(self._bookmark, boundaries, begun=not done)
 
     def _commit(self, reader: Reader, *, done: bool) -> None:
-        with at_destination():
+        self._judge()
+        with self._at_destination("to commit " + ", ".join(list(self._streams)[:3])):
+    def _at_destination(self, what: str) -> AbstractContextManager[None]:
+        return self.work.context.watch.at_destination(what)
+
             load = self._open_load()
             if done:  # announced columns without a value, and streams without a row, still get their table
                 for path, lane in self._streams.items():

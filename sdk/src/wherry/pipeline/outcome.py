@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from wherry.errors import LeaseError, Stopped, WherryError
+from wherry.errors import LaterError, LeaseError, Stopped, WherryError
 from wherry.pipeline.select import Choice
 
 NUMBERS = ("read", "boundary", "mapped", "rejected", "staged", "inserted", "updated", "deleted", "bytes")
@@ -58,6 +58,10 @@ class Outcome:
     streams: list[StreamOutcome]
     seconds: float
     signal: int | None = None
+    limit: float | None = None
+    """Seconds after which the run was to stop, if it was stopped for that."""
+    left: bool = False
+    """Threads were left in calls that do not return: the process has to end without waiting for them."""
     choices: list[Choice] = field(default_factory=list)
 
     @property
@@ -66,12 +70,17 @@ class Outcome:
         return [s for s in self.streams if s.outcome == "failed"]
 
     @property
+    def stopped(self) -> bool:
+        """Whether it ended before all was done."""
+        return self.signal is not None or any(s.outcome == "stopped" for s in self.streams)
+
+    @property
     def exit_code(self) -> int:
         """0 only when everything asked for is committed; see the table of exit codes."""
-        if not self.failed and self.signal is None:
-            return 0
+        if not self.failed and self.signal is not None:
+            return 128 + self.signal
         if not self.failed:
-            return 128 + (self.signal or 2)
+            return LaterError.exit_code if self.stopped else 0
         codes = sorted(_code(s.error) for s in self.failed)
         if LeaseError.exit_code in codes:  # taken over: nothing of this run may go on
             return LeaseError.exit_code
@@ -84,7 +93,7 @@ class Outcome:
         """ "ok", "failed" or "stopped"."""
         if self.failed:
             return "failed"
-        return "stopped" if self.signal is not None else "ok"
+        return "stopped" if self.stopped else "ok"
 
     def totals(self) -> dict[str, int]:
         """Numbers summed over the streams."""

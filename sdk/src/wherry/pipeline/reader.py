@@ -15,6 +15,7 @@ from wherry.contracts.values import Batch, Bookmark, Mark, Split
 from wherry.errors import SourceError
 from wherry.pipeline.arrow import batches, pinned
 from wherry.pipeline.budget import Budget
+from wherry.pipeline.watch import TICK, Limits, Watch
 
 WAITING = 1_000
 """Items of one split that may wait for the writer, whatever their size: marks weigh nothing."""
@@ -47,8 +48,10 @@ class Reader:
     The source is used by this thread alone until `close` returns.
     """
 
-    def __init__(self, source: Source, split: Split, budget: Budget, stop: threading.Event):
+    def __init__(self, source: Source, split: Split, budget: Budget, stop: threading.Event, watch: Watch | None = None):
         self._source = source
+        self._watch = watch or Watch(Limits(), None, stop)
+        self._left = False
         self._split = split
         self._budget = budget
         self._stop = stop
@@ -61,11 +64,23 @@ class Reader:
     def items(self) -> Iterator[Item]:
         """Everything read, an `End` last."""
         self._thread.start()
+        what = "rows of " + ", ".join(s.stream.path for s in self._split.streams[:3])
         while True:
-            item = self._items.get()
+            with self._watch.waiting("source", what):
+                item = self._next()
             yield item
             if isinstance(item, End):
                 return
+
+    def _next(self) -> Item:
+        """The next item; the end, if the run is to stop and the source does not come to its next one."""
+        while True:
+            try:
+                return self._items.get(timeout=TICK)
+            except queue.Empty:
+                if self._watch.leaving:
+                    self._left = self._watch.left = True
+                    return End(error=self._watch.verdict, stopped=True)
 
     def done(self, rows: Rows) -> None:
         """The writer no longer holds these rows."""
@@ -79,7 +94,7 @@ class Reader:
         """End the read, whatever it is doing, and let go of its bytes."""
         self._cancel.set()
         self._committed.set()
-        if self._thread.ident is not None:
+        if self._thread.ident is not None and not self._left:
             self._thread.join(timeout=10)
         while not self._items.empty():
             item = self._items.get()

@@ -24,6 +24,7 @@ from wherry.pipeline.outcome import Outcome
 from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Choice, Wishes, choose, matches, refuse_unheard
 from wherry.pipeline.sides import at_destination, at_source, finally_failing
+from wherry.pipeline.watch import Limits, Watch, within
 from wherry.pipeline.work import SAMPLE, Context, Work, outcome_of, schema_of, table_of
 
 GONE = "its table is gone: rebuilt from empty"
@@ -43,6 +44,7 @@ class Settings:
     max_rejects: MaxRejects = field(default_factory=MaxRejects)
     commit_every: CommitEvery = field(default_factory=CommitEvery)
     patience: Patience = field(default_factory=Patience)
+    limits: Limits = field(default_factory=Limits)
     load_id: bool = True
     yes: bool = False
 
@@ -91,42 +93,51 @@ def sync(
     events: Any,
     stop: threading.Event,
     labels: Mapping[str, str],
+    give_up: Callable[[WherryError], None] | None = None,
 ) -> Outcome:
     """Move everything asked for. Raises only what concerns the whole run; a stream's failure is in the outcome.
 
-    labels: "source" and "destination" as people should read them.
+    labels: "source" and "destination" as people should read them.  give_up: ends the process when a call outside of the
+    lanes does not return although the run is to stop.
     """
     began = time.monotonic()
+    watch = Watch(settings.limits, events, stop, give_up)
     planner = new_source()
     planner.run = Run(stop=stop)
     destination.tell = lambda text: events.message(level="warning", text=text)
     destination.memory = settings.memory * 3 // 8  # a quarter is the lanes' byte budget, the rest for what is in flight
     session: Session | None = None
     word = "failed"
+    watch.start()
     try:
-        with finally_failing(), at_source():
+        with finally_failing(), at_source(), watch.waiting("source", "its streams"):
             offered = _offered(planner, settings.wishes)
         streams = settings.wishes.wanted(offered)
-        with finally_failing(), at_destination():
+        with finally_failing(), at_destination(), watch.waiting("destination", "to be opened"):
             session = destination.open(names.pipeline, schema=names.schema, wait=settings.wait)
         failpoint("K01")
         prepared = prepare(streams, session.progress, names, settings)
         refuse_unheard([c.selection for c in prepared.choices], settings.wishes, planner.filters)
-        context = _context(prepared, session, destination, new_source, events, stop, settings)
+        context = _context(prepared, session, destination, new_source, events, watch, stop, settings)
         _announce(context, prepared, session, labels)
         _work(planner, context, prepared, settings)
         outcome = Outcome(
             run=session.lease.epoch, pipeline=names.pipeline, schema=names.schema,
             streams=list(context.outcomes.values()), seconds=time.monotonic() - began,
-            choices=list(context.choices.values()),
+            choices=list(context.choices.values()), left=watch.left,
+            limit=settings.limits.run if watch.expired else None,
         )  # fmt: skip
         word = outcome.word
         return outcome
     finally:
-        with contextlib.suppress(Exception):  # what was committed stands, whatever the source says now
-            planner.close()
+        if watch.left:
+            within(1, planner.close)
+        else:
+            with contextlib.suppress(Exception):  # what was committed stands, whatever the source says now
+                planner.close()
         if session is not None:
-            _close(session, "stopped" if stop.is_set() and word == "ok" else word)
+            _close(session, "stopped" if stop.is_set() and word == "ok" else word, watch)
+        watch.end()
 
 
 def _offered(planner: Source, wishes: Wishes) -> list[Stream]:
@@ -136,10 +147,14 @@ def _offered(planner: Source, wishes: Wishes) -> list[Stream]:
     return list(planner.discover()) if missing else found
 
 
-def _close(session: Session, word: str) -> None:
+def _close(session: Session, word: str, watch: Watch) -> None:
     """Give the lease back. When the run has failed already, that is what the user should hear of."""
+    if watch.left:  # what does not answer would not answer now
+        within(1, lambda: session.close(word))
+        return
     try:
-        session.close(word)
+        with watch.waiting("destination", "to be closed"):
+            session.close(word)
     except WherryError:
         if word == "ok":
             raise
@@ -257,7 +272,7 @@ def _refuse_other_source(stored: Mapping[str, Progress], names: Names) -> None:
 
 def _context(
     prepared: Prepared, session: Session, destination: Destination, new_source: Callable[[], Source],
-    events: Any, stop: threading.Event, settings: Settings,
+    events: Any, watch: Watch, stop: threading.Event, settings: Settings,
 ) -> Context:  # fmt: skip
     limits = destination.capabilities
     by_path = {c.selection.stream.path: c for c in prepared.choices}
@@ -271,7 +286,7 @@ def _context(
 
     return Context(
         session=session, destination=destination, new_source=new_source, identity=prepared.names.identity,
-        schema=prepared.names.schema, events=events, stop=stop, commit_every=settings.commit_every,
+        schema=prepared.names.schema, events=events, stop=stop, watch=watch, commit_every=settings.commit_every,
         names=NameMap(session.names, limit=limits.identifier_limit, case_sensitive=limits.case_sensitive),
         budget=Budget(settings.memory // 4, 1), max_rejects=settings.max_rejects, choices=by_path, select=select,
         load_id=settings.load_id, unsettled=set(prepared.unsettled),
@@ -301,18 +316,31 @@ def _announce(context: Context, prepared: Prepared, session: Session, labels: Ma
 
 
 def _work(planner: Source, context: Context, prepared: Prepared, settings: Settings) -> None:
+    """Plan and read; streams without a plan have nothing new."""
+    try:
+        _rounds(planner, context, prepared, settings)
+    except KeyboardInterrupt:  # outside of the lanes, which serve it themselves
+        context.stop.set()
+    for path, outcome in context.outcomes.items():
+        if outcome.outcome == "waiting":
+            outcome.finish("stopped" if context.stop.is_set() else "unchanged")
+            context.events.stream_finished(
+                stream=path, table=outcome.table, outcome=outcome.outcome, counts=outcome.counts, seconds=0.0,
+                error=None,
+            )  # fmt: skip
+
+
+def _rounds(planner: Source, context: Context, prepared: Prepared, settings: Settings) -> None:
     """Plan and read until no plan asks to be called again."""
     selections = [c.selection for c in prepared.choices]
     progress = dict(prepared.progress)
-    planned: set[str] = set()
     while selections and not context.stop.is_set():
         bare = {key: envelopes.unwrap(p) for key, p in progress.items()}
-        with finally_failing(), at_source():
+        with finally_failing(), at_source(), context.watch.waiting("source", "its read plans"):
             plans = list(planner.plan(selections, bare))
         works = [_make(plan, progress, context, settings) for plan in plans]
         for work in works:
             work.refuse_uncovered()
-        planned |= {s.stream.path for w in works for s in w.streams}
         if works:
             count = min(settings.workers or 4, context.destination.capabilities.loads)
             Lanes(context, works, count, settings.fail_fast, settings.patience).run()
@@ -322,13 +350,6 @@ def _work(planner: Source, context: Context, prepared: Prepared, settings: Setti
         again = [w for w in works if w.plan.again and all(_fine(context, s) for s in w.streams)]
         selections = [s for w in again for s in w.streams]
         progress = {w.plan.key: Progress(bookmark=w.lasting) for w in again}
-    for path, outcome in context.outcomes.items():
-        if path not in planned and outcome.outcome == "waiting":
-            outcome.finish("stopped" if context.stop.is_set() else "unchanged")
-            context.events.stream_finished(
-                stream=path, table=outcome.table, outcome=outcome.outcome, counts=outcome.counts, seconds=0.0,
-                error=None,
-            )  # fmt: skip
 
 
 def _make(plan: ReadPlan, progress: Mapping[str, Progress], context: Context, settings: Settings) -> Work:

@@ -24,9 +24,7 @@ from wherry.pipeline.names import NameMap
 from wherry.pipeline.outcome import StreamOutcome
 from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Choice
-from wherry.pipeline.sides import at_destination
-
-SAMPLE = "__sample"
+from wherry.pipeline.watch import Watch
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +41,7 @@ class Context:
     events: Any
     stop: threading.Event
     commit_every: CommitEvery
+    watch: Watch
     max_rejects: MaxRejects
     choices: dict[str, Choice]
     select: Callable[[Stream], Selection | None]
@@ -172,7 +171,7 @@ class Work:
         with self._lock:
             if path not in self._conformers:
                 target, session = self._target(selection), self.context.session
-                with at_destination():
+                with self.context.watch.at_destination(f"to describe the table of {path}"):
                     live = None if target.generation is None else session.schema(replace(target, generation=None))
                     found = session.schema(target)
                 if found is not None:
@@ -247,8 +246,12 @@ class Work:
 
     def reject(self, rows: int) -> None:
         """Count rejected rows of the run; less than none when their load was aborted."""
-        with self._lock:
+        if not self._lock.acquire(timeout=1):  # a lane that was left holds it
+            return None
+        try:
             self.rejected += rows
+        finally:
+            self._lock.release()
 
     def publish(self) -> None:
         """Swap the generation in and make the lasting bookmark; nothing to do for a plan that was never stored."""
