@@ -158,14 +158,14 @@ class Lane:
             self._announced(mark)
         for path in mark.truncate:
             lane = self._stream(path)
-            with self._at_destination(f"to prepare {path}"):
+            with self._at_destination(f"to empty {path}"):
                 self._prepare(path, lane).truncate(lane.name)
             lane.counts = replace(lane.counts, read=0, boundary=0, mapped=0, rejected=0)
             self._changed, self._at_bookmark = True, False
         for path, parts in mark.parts.items():
             lane = self._stream(path)
             self._parts[lane.name] = (*self._parts.get(lane.name, ()), *parts)
-            with self._at_destination(f"to empty {path}"):
+            with self._at_destination(f"to prepare {path}"):
                 self._prepare(path, lane)
             self._changed, self._at_bookmark = True, False
         self._complete |= set(mark.complete)
@@ -286,6 +286,9 @@ class Lane:
             lane.prepared = version
         return load
 
+    def _at_destination(self, what: str) -> AbstractContextManager[None]:
+        return self.work.context.watch.at_destination(what)
+
     def _report_change(self, path: str, lane: _Lane, change: Any) -> None:
         if change is not None:
             self.work.context.events.schema_changed(
@@ -308,9 +311,6 @@ class Lane:
     def _commit(self, reader: Reader, *, done: bool) -> None:
         self._judge()
         with self._at_destination("to commit " + ", ".join(list(self._streams)[:3])):
-    def _at_destination(self, what: str) -> AbstractContextManager[None]:
-        return self.work.context.watch.at_destination(what)
-
             load = self._open_load()
             if done:  # announced columns without a value, and streams without a row, still get their table
                 for path, lane in self._streams.items():

@@ -40,8 +40,8 @@ class Context:
     budget: Budget
     events: Any
     stop: threading.Event
-    commit_every: CommitEvery
     watch: Watch
+    commit_every: CommitEvery
     max_rejects: MaxRejects
     choices: dict[str, Choice]
     select: Callable[[Stream], Selection | None]
@@ -231,8 +231,12 @@ class Work:
         path, schema = selection.stream.path, selection.stream.schema
         if selection.cursor not in schema.names or self._rebuilt(selection):
             return None
-        with self._lock:
+        if not self._lock.acquire(timeout=1):  # a lane that was left holds it
+            return None
+        try:
             envelope = self._sealed[self.plan.splits[0].key] if len(self.plan.splits) == 1 else self.lasting
+        finally:
+            self._lock.release()
         stored = envelopes.open_(envelope).get("boundary", {}).get(path)
         return boundary.shown_top(stored, schema.field(selection.cursor).type) if stored else None
 
@@ -246,12 +250,8 @@ class Work:
 
     def reject(self, rows: int) -> None:
         """Count rejected rows of the run; less than none when their load was aborted."""
-        if not self._lock.acquire(timeout=1):  # a lane that was left holds it
-            return None
-        try:
+        with self._lock:
             self.rejected += rows
-        finally:
-            self._lock.release()
 
     def publish(self) -> None:
         """Swap the generation in and make the lasting bookmark; nothing to do for a plan that was never stored."""
