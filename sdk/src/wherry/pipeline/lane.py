@@ -21,7 +21,7 @@ from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.boundary import Boundary
 from wherry.pipeline.conform import Conformer, refit, with_position
 from wherry.pipeline.reader import End, Reader, Rows
-from wherry.pipeline.rejects import Rejects, rejects_of
+from wherry.pipeline.rejects import REJECTED, Rejects
 
 if TYPE_CHECKING:
     from wherry.pipeline.work import Work
@@ -309,7 +309,6 @@ class Lane:
         return self.work.seal(self._bookmark, boundaries, begun=not done)
 
     def _commit(self, reader: Reader, *, done: bool) -> None:
-        self._judge()
         with self._at_destination("to commit " + ", ".join(list(self._streams)[:3])):
             load = self._open_load()
             if done:  # announced columns without a value, and streams without a row, still get their table

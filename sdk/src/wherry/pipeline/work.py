@@ -26,6 +26,8 @@ from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Choice
 from wherry.pipeline.watch import Watch
 
+SAMPLE = "__sample"
+
 
 @dataclass(slots=True, kw_only=True)
 class Context:
