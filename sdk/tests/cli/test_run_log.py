@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from wherry.cli.run_log import RunLog, read, recent, state_folder
 from wherry.config.redact import Redactor
-from wherry.errors import SourceError, StreamError
+from wherry.errors import PolicyError, SourceError, StreamError
 from wherry.host.hooks import observer
 from wherry.testing import Faults, MemoryDestination, MemorySource, MemoryStream, Store, run_sync
 
@@ -131,15 +131,44 @@ def test_a_folder_that_cannot_be_written_costs_the_log_and_one_warning(tmp_path)
 
 
 def test_a_link_put_in_the_logs_place_is_not_followed(tmp_path):
-    warnings = []
-    log = RunLog(tmp_path / "state", warn=warnings.append)
+    log = RunLog(tmp_path / "state")
     log.run_started(1, "p", "s", "d", "main", [])
     (tmp_path / "victim").write_text("precious")
     log.path.unlink()
     log.path.symlink_to(tmp_path / "victim")
     log.message("info", "more")
     assert (tmp_path / "victim").read_text() == "precious"
-    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("name", ["runs", "runs/p"])
+def test_a_link_in_a_folders_place_is_refused(tmp_path, name):
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "state" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PolicyError, match=f"{link} is a link"):
+        RunLog(tmp_path / "state", pipeline="p").prepare()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_folder_swapped_for_a_link_in_mid_run_takes_nothing_along(tmp_path):
+    log = RunLog(tmp_path / "state", pipeline="p")
+    log.prepare()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "state/runs/p").rename(tmp_path / "state/runs/moved")
+    (tmp_path / "state/runs/p").symlink_to(tmp_path / "elsewhere")
+    log.run_started(1, "p", "s", "d", "main", [])
+    log.message("info", "more")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    (kept,) = (tmp_path / "state/runs/moved").iterdir()
+    assert len(kept.read_text().splitlines()) == 2
+
+
+def test_what_is_wrong_with_the_folder_is_told_before_the_run(tmp_path):
+    (tmp_path / "state").write_text("a file where the folder should be")
+    log = RunLog(tmp_path / "state", pipeline="p")
+    assert log.prepare() == f"this run is not logged: {tmp_path / 'state/runs'}: not a directory"
+    log.run_started(1, "p", "s", "d", "main", [])  # and it stays so
 
 
 def test_no_runs_yet(tmp_path):

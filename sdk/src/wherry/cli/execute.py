@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from wherry.cli.app import App
 from wherry.cli.connect import End
 from wherry.cli.style import show_cursor
-from wherry.errors import LaterError, Stopped, WherryError
+from wherry.errors import LaterError, ResourceError, Stopped, WherryError
 
 if TYPE_CHECKING:
     from wherry.cli.style import Line
@@ -77,7 +77,19 @@ def execute(app: App, job: Job) -> int:
         _finished(events, outcome, code, began)
         events.close()
     app.left = outcome.left
-    return _tell(app, job, outcome)
+    code = _tell(app, job, outcome)
+    unheard = next((found for recorder in recorders if (found := getattr(recorder, "failed", None))), None)
+    if unheard is not None and not code:
+        raise _unwritten(unheard)
+    return code
+
+
+def _unwritten(error: OSError) -> WherryError:
+    """A run that moved everything and could not say so."""
+    reason = (error.strerror or str(error)).lower()
+    return ResourceError(
+        f"standard output cannot be written: {reason}; what was committed stands", next="make room where it goes"
+    )
 
 
 def _give_up(app: App, job: Job, recorders: list[Any], events: Events, stop: Stop, began: float) -> Any:
@@ -143,20 +155,24 @@ def _observers(app: App, job: Job, pipeline: str) -> tuple[list[Observer], list[
     from wherry.host.hooks import load_observers, observer
 
     found: list[Observer] = []
-    log = RunLog(state_folder(), app.redactor, pipeline=pipeline)
-    recorders: list[Any] = [log]
+    recorders: list[Any] = []
     if job.as_json:
         from wherry.cli.json_events import JsonWriter
 
-        recorders.append(JsonWriter(sys.stdout, app.redactor))
+        recorders = app.recorders = [JsonWriter(sys.stdout, app.redactor)]
         found.append(observer(recorders[-1], "json writer", builtin=True))
-    elif not job.quiet:
+    log = RunLog(state_folder(), app.redactor, pipeline=pipeline)
+    unlogged = log.prepare()
+    recorders.insert(0, log)
+    if not job.as_json and not job.quiet:
         from wherry.cli.view import Progress
 
         progress = Progress.on(sys.stderr, app.redactor)
         log.warn = partial(progress.message, "warning")
         progress.opening(f"reading {job.source.label()}")
         found.append(observer(progress, "progress view", builtin=True))
+    if unlogged:
+        log.warn(unlogged)
     found.append(observer(log, "run log", builtin=True))
     strangers, refused = load_observers(app.registry)
     return [*found, *(_redacted(stranger, app) for stranger in strangers)], recorders, refused
@@ -194,7 +210,13 @@ def _tell(app: App, job: Job, outcome: Outcome) -> int:
         accept=lambda stream, cursor: app.redactor.redact(job.accept(stream, cursor)),
     )
     if not job.as_json and not job.quiet:
-        _write(app, sys.stdout, summary.lines(outcome, words))
+        try:
+            _write(app, sys.stdout, summary.lines(outcome, words))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unwritten(error) from error
     _write(app, sys.stderr, summary.failures(outcome, words))
     return outcome.exit_code
 
