@@ -12,7 +12,7 @@ import click
 
 from wherry.cli.app import App, debug_option, json_option, pass_app
 from wherry.cli.complete import destination_names, pipeline_names, source_names
-from wherry.contracts.values import MODES
+from wherry.contracts.values import MODES, NULLS
 
 if TYPE_CHECKING:
     from wherry.cli.connect import Workspace
@@ -55,6 +55,12 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # older clicks have n
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
 
 
+class Lookback(Seconds):
+    """`5m`, `90s`: seconds; a plain number: units of a numeric cursor."""
+
+    name = "time|n"
+
+
 class Rejects(click.ParamType):  # type: ignore[type-arg]  # older clicks have no argument
     """`10`, `0.5%`: how many rows may be rejected."""
 
@@ -91,6 +97,15 @@ what_options: tuple[Command, ...] = (
     click.option("--exclude", multiple=True, metavar="GLOB", help="Not these streams; repeatable."),
     click.option("--mode", type=click.Choice(MODES), help="How rows get into their table."),
     click.option("--cursor", metavar="COLUMN", help="Column that only grows: read what is new since the last run."),
+    click.option(
+        "--lookback", type=Lookback(), metavar="TIME|N", help="Read again so much before the bookmark: 5m, or units."
+    ),
+    click.option(
+        "--null-cursor",
+        "nulls",
+        type=click.Choice(NULLS),
+        help="Rows without a cursor value: read by each run, left out, or an error.  [default: include]",
+    ),
     click.option("--key", "keys", multiple=True, metavar="COLUMN,…", help="Columns that identify a row."),
     columns_option,
     where_option,
@@ -208,6 +223,8 @@ def wishes(given: Mapping[str, Any]) -> Any:
         where=given.get("where"),
         start=given.get("start"),
         end=given.get("end"),
+        lookback=given.get("lookback"),
+        nulls=given.get("nulls"),
         table=given.get("table"),
         types=types or None,
     )

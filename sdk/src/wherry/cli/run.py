@@ -132,6 +132,7 @@ def _wish(options: StreamOptions) -> Wish:
         start=options.start,
         end=options.end,
         lookback=options.lookback,
+        nulls=options.null_cursor,
         table=options.table,
         types=options.types or None,
     )

@@ -14,7 +14,7 @@ from wherry.config.document import Document, parse
 from wherry.config.environment import Setting, read_small
 from wherry.config.redact import one_line
 from wherry.config.refusal import Refusal, explain
-from wherry.contracts.values import Mode
+from wherry.contracts.values import Mode, Nulls
 from wherry.errors import UsageError
 from wherry.near import did_you_mean
 
@@ -53,6 +53,10 @@ class StreamOptions(_Strict):
     cursor: str | None = Field(default=None, description="column that only grows: read what is new since the last run")
     lookback: Time | None = Field(
         default=None, description="read again so much before the bookmark: 5m, 2h, or units of a numeric cursor"
+    )
+    null_cursor: Nulls | None = Field(
+        default=None,
+        description="rows without a cursor value: include (read by each run, kept once; the default), exclude or error",
     )
     columns: Words | None = Field(default=None, description='globs of columns to keep; "!note" leaves one out')
     where: str | None = Field(default=None, description="filter, in the source's own language")

@@ -22,6 +22,9 @@ Bookmark = Any
 Mode = Literal["append", "merge", "replace", "history"]
 MODES: tuple[Mode, ...] = ("append", "merge", "replace", "history")
 
+Nulls = Literal["include", "exclude", "error"]
+NULLS: tuple[Nulls, ...] = ("include", "exclude", "error")
+
 OP, UNSET, POSITION = "_wherry_op", "_wherry_unset", "_wherry_pos"
 UPSERT, DELETE, PARTIAL = 0, 1, 2
 LOAD_ID, VALID_FROM, VALID_TO = "_wherry_load_id", "_wherry_valid_from", "_wherry_valid_to"
@@ -74,6 +77,7 @@ class Selection:
 
     columns: those to keep, None for all.  where: a filter in the source's own language.  start, end: bounds of the
     cursor (inclusive, exclusive) as text.  lookback: seconds (time cursors) or units (numbers) to read again.
+    nulls: rows without a cursor value are read by each run and kept once, are left out, or are an error.
     types: column -> type name wanted.  limit: at most so many rows (previews and samples).
     """
 
@@ -86,6 +90,7 @@ class Selection:
     start: str | None = None
     end: str | None = None
     lookback: float = 0
+    nulls: Nulls = "include"
     table: str | None = None
     types: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = None

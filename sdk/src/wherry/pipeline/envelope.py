@@ -4,7 +4,7 @@
      "choice": {stream: {mode, key, ...}}, "rebuild": [stream, ...], "appeared": [selection, ...], "begun": true}
 
 `from` is the source's canonical address. Only in open plans stand `rebuild`: tables made anew aside in any mode;
-`appeared`: selections of streams that the plan did not have; `begun`: rows of the split were loaded; `dirty`: streams
+`appeared`: selections of streams that the plan did not have; `before`: what splits of one stream know together; `begun`: rows of the split were loaded; `dirty`: streams
 whose table holds rows of an earlier plan that was given up.
 """
 
@@ -41,6 +41,7 @@ def choice(selection: Selection) -> dict[str, Any]:
         "where": selection.where,
         "start": selection.start,
         "lookback": selection.lookback or None,
+        "nulls": selection.nulls if selection.nulls != "include" else None,
         "table": selection.table,
         "types": dict(selection.types),
         "incarnation": selection.stream.incarnation,

@@ -15,13 +15,15 @@ from wherry.contracts.destination import Load
 from wherry.contracts.loading import Counts, Entry, Receipt
 from wherry.contracts.source import Source
 from wherry.contracts.values import Bookmark, JsonValue, Mark, Selection, Split
-from wherry.errors import StreamError
+from wherry.errors import DataError, StreamError
 from wherry.failpoints import failpoint
 from wherry.pipeline import envelope as envelopes
-from wherry.pipeline.boundary import Boundary
+from wherry.pipeline.boundary import LIMIT, Boundary
+from wherry.pipeline.clocks import doubts
 from wherry.pipeline.conform import Conformer, refit, with_position
+from wherry.pipeline.names import REJECTED, beside
 from wherry.pipeline.reader import End, Reader, Rows
-from wherry.pipeline.rejects import REJECTED, Rejects
+from wherry.pipeline.rejects import Rejects, rejects_of
 
 if TYPE_CHECKING:
     from wherry.pipeline.work import Work
@@ -49,12 +51,15 @@ class _Lane:
     conformer: Conformer
     boundary: Boundary | None
     schema: Any
+    ordered: bool = False
     position: int = 0
     prepared: int = -1
     target: Any = None
     """As the load was last prepared for it."""
     counts: Counts = field(default_factory=Counts)
     rejects: int = 0
+    """Rows that the open load rejects; `refused`: the last of them."""
+    refused: Rejects | None = None
     total: int = 0
     handed: int = 0
     """Rows that the open load holds."""
@@ -81,7 +86,8 @@ class Lane:
         self._parts: dict[str, tuple[str, ...]] = {}
         self._complete: set[str] = set()
         self._unwanted: set[str] = set()
-        self._rejected = 0
+        self._rejected = self._read = 0
+        """Of what no load has committed yet."""
         self._changed = False
         self._rows = self._bytes = 0
         self._since = time.monotonic()
@@ -110,6 +116,8 @@ class Lane:
                     self._marked(item, reader)
             raise StreamError("the read ended without saying so")
         finally:
+            known = {p: lane.boundary for p, lane in self._streams.items() if lane.boundary is not None}
+            self.work.given_up(self.split, {p: b.drawn for p, b in known.items() if b.drawn})
             if self._load is not None:
                 self._load.abort()
                 self._report_abort()
@@ -119,7 +127,7 @@ class Lane:
         if end.error is not None:
             raise end.error
         if end.stopped:
-            if self._at_bookmark and self._changed and not self._whole and not self._overflowing():
+            if self._at_bookmark and self._changed and not self._whole and self._may_end_here():
                 self._commit(reader, done=False)
             return False
         self._complete |= {s.stream.path for s in self.split.streams if self._is_whole(s)}
@@ -129,9 +137,13 @@ class Lane:
         else:
             counts = {path: lane.counts for path, lane in self._streams.items()}
             self.work.unchanged(self.split, self._seal(done=True), counts)
-        self.work.reached(
-            self.split, {p: lane.boundary.window() for p, lane in self._streams.items() if lane.boundary is not None}
-        )
+        known = {p: lane.boundary for p, lane in self._streams.items() if lane.boundary is not None}
+        self.work.reached(self.split, {path: boundary.window() for path, boundary in known.items()})
+        for path, boundary in known.items():
+            for doubt in doubts(
+                self._streams[path].conformer.selection, boundary, self.work.context.session.lease.since
+            ):
+                self.work.context.events.message(level="warning", text=f"{path}: {doubt}")
         return True
 
     def _add(self, selection: Selection) -> _Lane:
@@ -139,8 +151,15 @@ class Lane:
         boundary = None
         if selection.cursor and selection.mode != "replace":
             stored, names = self._start.get("boundary", {}).get(path), selection.stream.schema.names
-            boundary = Boundary(selection.cursor, selection.lookback, stored, names)
-        lane = _Lane(conformer=self.work.conformer(selection), boundary=boundary, schema=selection.stream.schema)
+            shared = self.work.shared(path) if path in self._start.get("before", {}) else None
+            boundary = Boundary(
+                selection.cursor, selection.lookback, stored, names, shared, nulls=selection.nulls,
+                keyless=selection.mode == "append",
+            )  # fmt: skip
+        lane = _Lane(
+            conformer=self.work.conformer(selection), boundary=boundary, schema=selection.stream.schema,
+            ordered=selection.stream.ordered,
+        )  # fmt: skip
         self._streams[path] = lane
         return lane
 
@@ -191,8 +210,14 @@ class Lane:
         if self._whole or not self._changed:
             return
         policy = self.work.context.commit_every
-        if policy.due(self._rows, self._bytes, self._since) and not self._overflowing():
+        if policy.due(self._rows, self._bytes, self._since) and self._may_end_here():
             self._commit(reader, done=False)
+
+    def _may_end_here(self) -> bool:
+        """Whether a bookmark in mid-read stands for all rows before it: not inside a tie too large to remember in
+        append, and not when rows came out of the order that the source promised."""
+        known = [(s.ordered, s.boundary) for s in self._streams.values() if s.boundary is not None]
+        return not self._overflowing() and not any(boundary.unordered and ordered for ordered, boundary in known)
 
     def _overflowing(self) -> bool:
         """Too many equal cursor values to remember: in append no commit may fall inside such a tie."""
@@ -204,11 +229,13 @@ class Lane:
     def _refuse_overflow(self) -> None:
         if self._overflowing():
             selection = next(s for s in self.split.streams if s.cursor)
+            where = "lie within the look-back of" if selection.lookback else "share the last value of"
+            less = "a shorter look-back" if selection.lookback else "a finer cursor"
             raise StreamError(
-                f"stream {selection.stream.path}: too many rows share the last value of cursor {selection.cursor!r}, "
+                f"stream {selection.stream.path}: more than {LIMIT:,} rows {where} cursor {selection.cursor!r}, "
                 "so a later run could not tell which of them it holds",
                 key="cursor",
-                next="choose a finer cursor, or merge: --mode merge --key COLUMN",
+                next=f"choose {less}, or merge: --mode merge --key COLUMN",
             )
 
     def _rows_read(self, item: Rows) -> None:
@@ -221,27 +248,41 @@ class Lane:
         self._begun = self._begun or time.time_ns() // 1000
         first = lane.total
         lane.total += batch.num_rows
-        kept = lane.boundary.filter(batch) if lane.boundary is not None else batch
-        rejects = Rejects(item.stream, first, self.work.context.max_rejects, self.work.rejected)
+        kept = self._new_rows(lane, batch)
+        gone = lane.boundary.gone if lane.boundary is not None else ()
+        table, limit_ = lane.conformer.target.table, self.work.context.max_rejects
+        rejects = Rejects(item.stream, table, limit_, first=first, gone=gone, before=self.work.rejected)
         rejects.add_parsed(item.rejected)
         conformed, change = rejects.conform(lane.conformer, kept)
         self._report_change(item.stream, lane, change)
         parsed = 0 if item.rejected is None else item.rejected.num_rows
+        left_out = lane.boundary.left_out if lane.boundary is not None else 0
         counts = lane.counts
         lane.counts = replace(
             counts,
-            read=counts.read + batch.num_rows + parsed,
-            boundary=counts.boundary + batch.num_rows - kept.num_rows,
+            read=counts.read + batch.num_rows - left_out + parsed,
+            boundary=counts.boundary + batch.num_rows - left_out - kept.num_rows,
             mapped=counts.mapped + kept.num_rows + parsed,
             rejected=counts.rejected + rejects.count,
             bytes=counts.bytes + conformed.nbytes,
         )
-        lane.rejects += rejects.count
         self._rejected += rejects.count
-        self.work.reject(rejects.count)
+        self._read += batch.num_rows + parsed
+        self.work.count(batch.num_rows + parsed, rejects.count)
         if conformed.num_rows or rejects.count:
             with self._at_destination(f"to take rows of {item.stream}"):
                 self._write(item.stream, lane, conformed, rejects)
+
+    def _new_rows(self, lane: _Lane, batch: Any) -> Any:
+        """The batch without rows that an earlier load holds."""
+        if lane.boundary is None:
+            return batch
+        try:
+            return lane.boundary.filter(batch)
+        except (DataError, StreamError) as error:
+            error.message = f"stream {lane.conformer.selection.stream.path}: {error.message}"
+            error.args = (error.message,)
+            raise
 
     def _sampled(self) -> bool:
         """Whether every stream has the few rows that were asked for: the rest is not worth reading."""
@@ -257,17 +298,31 @@ class Lane:
                 lane.position += rows.num_rows
             load.write(lane.name, refit(rows, lane.target.schema))
         if rejects.count:
-            rejected = rejects.target(target)
-            load.prepare(rejected)
-            load.write(rejected.stream, rejects.rows())
-            self.work.context.events.rows_rejected(
-                stream=path, rows=rejects.count, column=rejects.column, reason=rejects.reason
-            )
+            self._write_rejects(path, lane, load, rejects)
         self._changed, self._at_bookmark = True, False
         self._rows += rows.num_rows
         self._bytes += rows.nbytes
         lane.handed += rows.num_rows
         self.work.context.events.batch_loaded(stream=path, rows=rows.num_rows, bytes=rows.nbytes)
+
+    def _write_rejects(self, path: str, lane: _Lane, load: Load, rejects: Rejects) -> None:
+        target = rejects_of(lane.target)
+        if not lane.rejects:
+            load.prepare(target)
+        load.write(target.stream, rejects.rows(target, load.id, lane.rejects))
+        lane.rejects += rejects.count
+        lane.refused = rejects
+        for (column, reason), rows in rejects.reasons.items():
+            self.work.context.events.rows_rejected(stream=path, rows=rows, column=column, reason=reason)
+
+    def _judge(self) -> None:
+        """Raise when the rows rejected so far are more of the rows read than may be."""
+        read, rejected, limit = self.work.read, self.work.rejected, self.work.context.max_rejects
+        refused = next((lane.refused for lane in self._streams.values() if lane.refused is not None), None)
+        if refused is None or limit.allows(rejected, read):
+            return
+        option = f"--max-rejects {max(1, -(-rejected * 100 // read))}%"
+        raise refused.refusal(option, f" ({rejected} of {read} rows rejected, more than {limit.percent:g} %)")
 
     def _open_load(self) -> Load:
         if self._load is None:
@@ -296,7 +351,7 @@ class Lane:
             )
 
     def _report_abort(self) -> None:
-        self.work.reject(-self._rejected)
+        self.work.count(-self._read, -self._rejected)
         for path, lane in self._streams.items():
             if lane.handed:
                 self.work.context.events.load_aborted(stream=path, rows=lane.handed)
@@ -306,9 +361,12 @@ class Lane:
         boundaries = {
             path: lane.boundary.to_json(done) for path, lane in self._streams.items() if lane.boundary is not None
         }
-        return self.work.seal(self._bookmark, boundaries, begun=not done)
+        before = {"before": self._start["before"]} if "before" in self._start else {}
+        sealed = self.work.seal(self._bookmark, boundaries, begun=not done)
+        return sealed if done else sealed | before
 
     def _commit(self, reader: Reader, *, done: bool) -> None:
+        self._judge()
         with self._at_destination("to commit " + ", ".join(list(self._streams)[:3])):
             load = self._open_load()
             if done:  # announced columns without a value, and streams without a row, still get their table
@@ -343,16 +401,19 @@ class Lane:
         counts = {lane.name: lane.counts for lane in lanes if lane.prepared >= 0 or lane.counts.read}
         for lane in lanes:
             if lane.rejects:  # kept also when a truncation emptied the stream itself
-                counts[lane.name + REJECTED] = Counts(read=lane.rejects, mapped=lane.rejects)
+                counts[beside(lane.name, REJECTED)] = Counts(read=lane.rejects, mapped=lane.rejects)
         return counts
 
     def _after_commit(self, entry: Entry, receipt: Receipt) -> None:
         self._commits += 1
-        self._rejected = 0
+        for lane in self._streams.values():
+            if lane.boundary is not None:
+                lane.boundary.committed()
+        self._rejected = self._read = 0
         self._sealed = entry.bookmark
         self.work.committed(self.split, entry, receipt)
         for lane in self._streams.values():
-            lane.counts, lane.handed = Counts(), 0
+            lane.counts, lane.handed, lane.rejects, lane.refused = Counts(), 0, 0, None
         self._parts = {}
         self._rows = self._bytes = self._begun = 0
         self._since = time.monotonic()

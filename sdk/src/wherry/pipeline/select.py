@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
-from wherry.contracts.values import MODES, Mode, Selection, Stream
+from wherry.contracts.values import MODES, Mode, Nulls, Selection, Stream
 from wherry.errors import UsageError
 
 
@@ -24,6 +24,7 @@ class Wish:
     start: str | None = None
     end: str | None = None
     lookback: float | None = None
+    nulls: Nulls | None = None
     table: str | None = None
     types: Mapping[str, str] | None = None
 
@@ -125,9 +126,8 @@ def choose(stream: Stream, wishes: Wishes, remembered: Mapping[str, Any]) -> Cho
 
 
 def _settle(stream: Stream, wish: Wish, remembered: Mapping[str, Any]) -> Selection:
-    known = {
-        k: remembered[k] for k in ("key", "cursor", "where", "start", "lookback", "table", "types") if k in remembered
-    }
+    settled = ("key", "cursor", "where", "start", "lookback", "nulls", "table", "types")
+    known = {k: remembered[k] for k in settled if k in remembered}
     columns = _columns(stream, wish.columns) if wish.columns is not None else remembered.get("columns")
     key = wish.key or tuple(known.get("key", ())) or stream.primary_key
     mode = wish.mode or (remembered.get("mode") if wish.cursor is None else None)
@@ -144,6 +144,7 @@ def _settle(stream: Stream, wish: Wish, remembered: Mapping[str, Any]) -> Select
         start=wish.start if wish.start is not None else known.get("start"),
         end=wish.end,
         lookback=wish.lookback if wish.lookback is not None else known.get("lookback", 0),
+        nulls=wish.nulls or known.get("nulls", "include"),
         table=wish.table or known.get("table"),
         types=wish.types if wish.types is not None else known.get("types", {}),
     )

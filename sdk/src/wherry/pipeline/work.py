@@ -19,14 +19,13 @@ from wherry.pipeline import boundary
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.budget import Budget
 from wherry.pipeline.conform import Conformer
+from wherry.pipeline.known import Known
 from wherry.pipeline.lane import CommitEvery
-from wherry.pipeline.names import NameMap
+from wherry.pipeline.names import REJECTED, SAMPLE, NameMap, beside, refuse_ours
 from wherry.pipeline.outcome import StreamOutcome
-from wherry.pipeline.rejects import MaxRejects
+from wherry.pipeline.rejects import MaxRejects, rejects_of
 from wherry.pipeline.select import Choice
 from wherry.pipeline.watch import Watch
-
-SAMPLE = "__sample"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,7 +62,7 @@ class Work:
         self.context = context
         self.resumed = bool(plan.id) and known.open is not None and known.open.id == plan.id
         self.plan = plan if self.resumed else replace(plan, id=uuid.uuid4().hex)
-        self.rejected = 0
+        self.read = self.rejected = 0
         self.generation: int | None = None
         self.lasting: JsonValue = known.bookmark
         self.began = time.monotonic()
@@ -78,6 +77,8 @@ class Work:
         self._rebuild = self._rebuild_paths()
         self._rebuild |= self._made_anew()
         self._sealed: dict[str, JsonValue] = self._starting_envelopes()
+        self._shared = self._known_before()
+        self._drawn: dict[str, dict[str, list[Any]]] = {}
         done = known.done if self.resumed else frozenset()
         self.waiting = [s for s in self.plan.splits if s.key not in done]
         self._left = {s.key for s in self.waiting}
@@ -154,14 +155,24 @@ class Work:
         """What is known of a split: where its bookmark and its boundary stand."""
         return self._sealed[split.key]
 
+    def shared(self, path: str) -> Known | None:
+        """What all splits of a stream know together from before; None for a stream in one split."""
+        return self._shared.get(path)
+
+    def given_up(self, split: Split, drawn: dict[str, list[Any]]) -> None:
+        """Take down which of these a load drew that was given up, or is in doubt: `resume` finds out."""
+        self._drawn[split.key] = drawn
+
     def resume(self, split: Split) -> tuple[Split, bool]:
         """The split as the destination has it now, after a failure, and whether it is done."""
         with self._lock:
             if self.generation is None:
+                self._settle_drawn(split, self._sealed[split.key])
                 return split, False
             self._resumed.add(split.key)
             seen = self.context.session.resume(self.plan)
             stored = {s.key: s.bookmark for s in seen.open.splits} if seen.open is not None else {}
+            self._settle_drawn(split, stored.get(split.key, self._sealed[split.key]))
             if split.key in stored:
                 self._sealed[split.key] = stored[split.key]
             bookmark = envelopes.open_(self._sealed[split.key]).get("source")
@@ -198,7 +209,9 @@ class Work:
         with self._lock:
             self._sealed[split.key] = entry.bookmark
         for name, counts in entry.counts.items():
-            path = name.removesuffix(SAMPLE)
+            path = name.removesuffix(beside("", SAMPLE))
+            if path.endswith(beside("", REJECTED)):  # counted with the stream itself
+                continue
             applied = receipt.applied.get(name)
             outcome = self.context.outcomes.get(path)
             numbers = {
@@ -250,10 +263,11 @@ class Work:
                 self._undone.discard(split.key)
             return not self._left
 
-    def reject(self, rows: int) -> None:
-        """Count rejected rows of the run; less than none when their load was aborted."""
+    def count(self, read: int, rejected: int) -> None:
+        """Count rows of the run, read and rejected; less than none when their load was aborted."""
         with self._lock:
-            self.rejected += rows
+            self.read += read
+            self.rejected += rejected
 
     def publish(self) -> None:
         """Swap the generation in and make the lasting bookmark; nothing to do for a plan that was never stored."""
@@ -264,16 +278,25 @@ class Work:
         bookmark = self.plan.after
         if bookmark is None:
             bookmark = envelopes.open_(self._sealed[last.key]).get("source")
-        parts = [envelopes.open_(self._sealed[s.key]).get("boundary", {}) for s in self.plan.splits]
+        opened = [envelopes.open_(self._sealed[s.key]) for s in self.plan.splits]
+        before: dict[str, Any] = next((e["before"] for e in opened if "before" in e), {})
+        parts = [*(e.get("boundary", {}) for e in opened), {path: boundary.old(b) for path, b in before.items()}]
         boundaries = {
             s.stream.path: boundary.merge([p.get(s.stream.path) for p in parts], s.lookback) for s in self.streams
         }
         self.lasting = envelopes.seal(bookmark, boundaries, self.streams, self.context.identity)
         entry = Entry(bookmark=self.lasting, done=True)
         targets = [self.placed(self.conformer(s).target) for s in self.streams if self._rebuilt(s)]
+        targets += [rejects for target in targets for rejects in self._rejects(target)]
         self.context.session.publish(self.plan, targets, generation, entry)
         self.context.published |= self._rebuild
         self.context.unsettled -= self._rebuild
+
+    def _rejects(self, target: Target) -> list[Target]:
+        """The table of rejected rows that is made anew with the target's own, if there are or were any."""
+        rejects, session = rejects_of(target), self.context.session
+        known = (session.schema(t) for t in (rejects, replace(rejects, generation=None)))
+        return [rejects] if any(schema is not None for schema in known) else []
 
     def _starting_envelopes(self) -> dict[str, JsonValue]:
         if self.resumed and self._known.open is not None:
@@ -282,9 +305,31 @@ class Work:
         found = {}
         for split in self.plan.splits:
             again = split.bookmark is not None and split.bookmark == lasting.get("source") and not self.rebuilds
-            boundaries = lasting.get("boundary", {}) if again else {}
-            found[split.key] = self.seal(split.bookmark, {path: boundary.old(b) for path, b in boundaries.items()})
+            known = {s.stream.path for s in split.streams} if again else set()
+            boundaries = {p: b for p, b in lasting.get("boundary", {}).items() if p in known}
+            alone = {p: boundary.old(b) for p, b in boundaries.items() if self.alone(p)}
+            before = {p: b for p, b in boundaries.items() if not self.alone(p)}
+            found[split.key] = self.seal(split.bookmark, alone) | ({"before": before} if before else {})
         return found
+
+    def _known_before(self) -> dict[str, Known]:
+        """Rows that the splits of a stream know together, less those that some of them drew in an earlier run."""
+        opened = [envelopes.open_(envelope) for envelope in self._sealed.values()]
+        before = {path: stored for envelope in opened for path, stored in envelope.get("before", {}).items()}
+        columns = {s.stream.path: s.stream.schema.names for s in self.streams}
+        found = {path: Known(stored, columns.get(path, ())) for path, stored in before.items()}
+        for path, known in found.items():
+            for envelope in opened:
+                known.without(boundary.used(envelope.get("boundary", {}).get(path) or {}))
+        return found
+
+    def _settle_drawn(self, split: Split, stored: JsonValue) -> None:
+        """Rows that a load drew are known again, unless it was committed after all."""
+        was, now = envelopes.open_(self._sealed[split.key]), envelopes.open_(stored)
+        for path, drawn in self._drawn.pop(split.key, {}).items():
+            parts = [e.get("boundary", {}).get(path) or {} for e in (was, now)]
+            if len(boundary.used(parts[0])) == len(boundary.used(parts[1])):
+                self._shared[path].give_back(drawn)
 
     def _appeared_before(self) -> dict[str, Selection]:
         """Streams that appeared in earlier runs of the same plan."""
@@ -337,12 +382,13 @@ class Work:
         import pyarrow as pa
 
         stream, names = selection.stream, self.context.names
+        refuse_ours(stream.path)
 
         def column(name: str) -> str:
             return names.column(stream.path, name)
 
         return Target(
-            stream=stream.path if selection.limit is None else stream.path + SAMPLE,
+            stream=stream.path if selection.limit is None else beside(stream.path, SAMPLE),
             table=table_of(selection, names),
             schema=pa.schema([]),
             namespace=schema_of(stream, self.context.schema) if stream.namespace else None,
