@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import logging
 import threading
@@ -18,7 +17,6 @@ from wherry.contracts.source import Run, Source
 from wherry.contracts.values import Split
 from wherry.errors import (
     LeaseError,
-    ResourceError,
     SourceError,
     Stopped,
     StreamError,
@@ -26,8 +24,9 @@ from wherry.errors import (
     WherryError,
 )
 from wherry.failpoints import failpoint
+from wherry.limits import exhausted
 from wherry.pipeline.lane import Lane
-from wherry.pipeline.sides import at_destination, given_up
+from wherry.pipeline.sides import given_up
 from wherry.pipeline.work import Context, Work
 
 log = logging.getLogger("wherry")
@@ -51,24 +50,47 @@ class Lanes:
         self._count = max(1, min(count, len(self._queue)))
         self._fail_fast = fail_fast
         self._patience = patience
+        self._works = works
         self._failed: dict[int, WherryError] = {}
+        self._finished: set[int] = set()
         context.budget.divide(self._count)
         self._lock = threading.Lock()
 
     def run(self) -> None:
         """Work until all splits are done, failed or stopped. Signals are served meanwhile."""
         threads = [threading.Thread(target=self._lane, name=f"lane {i}", daemon=True) for i in range(self._count)]
-        for thread in threads:
-            thread.start()
         try:
             for thread in threads:
-                while thread.is_alive():
-                    thread.join(timeout=0.5)
-        except BaseException:  # an interrupt that nobody turned into a stop
+                thread.start()
+            self._await(threads)
+        except BaseException:  # a thread that this machine does not grant, an interrupt that nobody turned into a stop
             self._context.stop.set()
             for thread in threads:
-                thread.join(timeout=10)
+                if thread.ident is not None:
+                    thread.join(timeout=10)
             raise
+
+    def _await(self, threads: Sequence[threading.Thread]) -> None:
+        """Until all have ended, or the run is to stop and they do not."""
+        while (thread := next((t for t in threads if t.is_alive()), None)) is not None:
+            try:
+                thread.join(timeout=0.25)
+            except KeyboardInterrupt:
+                if not self._context.stop.is_set():
+                    raise
+            if self._context.watch.ending:
+                self._leave()
+                return
+
+    def _leave(self) -> None:
+        """Lanes that are in calls which do not return are left: what they hold is committed whole, or not at all."""
+        self._context.watch.left = True
+        verdict = self._context.watch.verdict
+        for work in self._works:
+            if verdict is not None and not work.complete:
+                with self._lock:
+                    self._failed.setdefault(id(work), verdict)
+            self._finish(work, stopped=True)
 
     def _lane(self) -> None:
         source: Source | None = None
@@ -82,7 +104,8 @@ class Lanes:
                     self._finish(work)
                 failpoint("K15")
         finally:
-            _close(source)
+            if not self._context.watch.left:  # else a thread may still be in it
+                _close(source)
 
     def _next(self) -> tuple[Work, list[Split]] | None:
         with self._lock:
@@ -121,7 +144,7 @@ class Lanes:
         waits, began = self._waits(), time.monotonic()
         for attempt in itertools.count(1):
             try:
-                with at_destination():
+                with self._context.watch.at_destination("to publish " + ", ".join(s.stream.path for s in work.streams)):
                     work.publish()
                 return
             except TransientError as error:
@@ -148,7 +171,7 @@ class Lanes:
             try:
                 if attempts:
                     before = split.bookmark
-                    with at_destination():
+                    with self._context.watch.at_destination("to say where the bookmark stands"):
                         split, done = work.resume(split)
                     if split.bookmark != before:
                         attempts, began = 1, time.monotonic()
@@ -160,6 +183,10 @@ class Lanes:
                     return False
 
     def _finish(self, work: Work, stopped: bool = False) -> None:
+        with self._lock:
+            if id(work) in self._finished:
+                return
+            self._finished.add(id(work))
         error = self._failed.get(id(work))
         for selection in work.streams:
             outcome = self._context.outcomes.get(selection.stream.path)
@@ -192,7 +219,8 @@ class _Holder:
         return self.source
 
     def drop(self) -> None:
-        _close(self.source)
+        if not self._context.watch.left:
+            _close(self.source)
         self.source = None
 
 
@@ -200,10 +228,8 @@ def explain(error: BaseException) -> WherryError:
     """Any error as one we can show. What is not a `WherryError` is the connector's bug, or this machine's limit."""
     if isinstance(error, WherryError):
         return error
-    if isinstance(error, MemoryError):
-        return ResourceError("out of memory", next="lower --memory, or --workers 1")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EROFS):
-        return ResourceError(str(error).lower(), next="make room, then run it again")
+    if (local := exhausted(error)) is not None:
+        return local
     if isinstance(error, NotImplementedError):
         return StreamError(str(error) or "not supported by the connector")
     return SourceError(
