@@ -84,6 +84,8 @@ HOOKS = {
     "rows_rejected": "column reason rows stream",
     "stream_finished": "counts error outcome seconds stream table",
     "message": "level text",
+    "stalled": "seconds side stacks what",
+    "waiting": "seconds side what",
     "run_finished": "exit_code outcome run seconds totals",
 }
 EXITS = {

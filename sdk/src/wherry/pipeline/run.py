@@ -320,7 +320,8 @@ def _work(planner: Source, context: Context, prepared: Prepared, settings: Setti
     try:
         _rounds(planner, context, prepared, settings)
     except KeyboardInterrupt:  # outside of the lanes, which serve it themselves
-        context.stop.set()
+        if not context.stop.is_set():
+            raise
     for path, outcome in context.outcomes.items():
         if outcome.outcome == "waiting":
             outcome.finish("stopped" if context.stop.is_set() else "unchanged")
