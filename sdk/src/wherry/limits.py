@@ -48,7 +48,10 @@ def _number_in(text: str) -> int | None:
 
 
 def _out_of(number: int, path: str | os.PathLike[str] | None, need: int) -> ResourceError | None:
-    folder = "this machine" if path is None else _folder(path)
+    folder = "what is written to" if path is None else _folder(path)
+    if number == errno.ENOSPC and path is None:
+        text = "no space left on device, where standard output or a temporary file goes"
+        return ResourceError(text, next=f"make room there, {_AGAIN}")
     if number == errno.ENOSPC:
         return _full(folder, need)
     if number == errno.EDQUOT:
@@ -63,7 +66,7 @@ def _out_of(number: int, path: str | os.PathLike[str] | None, need: int) -> Reso
         return ResourceError(f"{folder} cannot be written: it is read-only", next="choose another folder")
     if number == errno.EIO:
         return ResourceError(
-            f"the disk of {folder} failed: input/output error", next=f"see what the system says of it, {_AGAIN}"
+            f"the disk of {folder} failed: input/output error", next=f"look at the kernel's log, {_AGAIN}"
         )
     if number == errno.ENOMEM:
         allowed = _limit("AS")

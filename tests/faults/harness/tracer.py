@@ -25,6 +25,7 @@ import platform
 import signal
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,13 @@ class Tracer:
         self.seen = 0
         self.hit: str | None = None
 
-    def run(self, command: list[str]) -> int:
-        """The command's exit status."""
+    def run(self, become: Callable[[], object]) -> int:
+        """The exit status of a child that calls `become`, which makes it the leader of a session, and never returns."""
         self._child = os.fork()
         if not self._child:
-            self._become(command)
+            self._watched()
+            become()
+            os._exit(0)
         os.waitpid(self._child, 0)
         _ptrace(_SETOPTIONS, self._child, 0, _OPTIONS)
         _ptrace(_CONT, self._child, 0, 0)
@@ -87,15 +90,14 @@ class Tracer:
             signal.signal(number, lambda number, _: os.kill(self._child, number))
         return self._follow()
 
-    def _become(self, command: list[str]) -> None:
-        os.setsid()
+    def _watched(self) -> None:
+        """Be traced from here on."""
         program = _filter(list(self._names))
         _ptrace(_TRACEME, 0, 0, 0)
         os.kill(os.getpid(), signal.SIGSTOP)
         _libc.prctl(38, 1, 0, 0, 0)  # no new privileges: what a filter asks for
         if _libc.prctl(22, 2, ctypes.byref(program), 0, 0):
             os._exit(126)
-        os.execv(command[0], command)
 
     def _follow(self) -> int:
         known = {self._child}
@@ -191,13 +193,22 @@ def _filter(numbers: list[int]) -> _Program:
     return program
 
 
+def follow(orders: dict[str, Any], become: Callable[[], object]) -> int:
+    """Run the child as ordered and write down what was seen; its exit status."""
+    tracer = Tracer(orders)
+    code = tracer.run(become)
+    Path(orders["told"]).write_text(json.dumps({"seen": tracer.seen, "hit": tracer.hit}))
+    return code
+
+
 def main() -> None:
     """Follow the orders."""
-    orders = json.loads(sys.argv[1])
-    tracer = Tracer(orders)
-    code = tracer.run(sys.argv[2:])
-    Path(orders["told"]).write_text(json.dumps({"seen": tracer.seen, "hit": tracer.hit}))
-    sys.exit(code)
+
+    def become() -> None:
+        os.setsid()
+        os.execvp(sys.argv[2], sys.argv[2:])
+
+    sys.exit(follow(json.loads(sys.argv[1]), become))
 
 
 if __name__ == "__main__":

@@ -112,9 +112,11 @@ class JsonWriter(Recorder):
         self._stream = stream
         self._lock = threading.Lock()
         self._gone = False
+        self.failed: OSError | None = None
+        """Why not all lines could be written; a reader that went away is none."""
 
     def put(self, event: str, line: str) -> None:
-        """Print one line. A reader that has gone away does not end the run."""
+        """Print one line. Neither a reader that has gone away nor a full disk ends the run."""
         with self._lock:
             if self._gone:
                 return
@@ -123,6 +125,8 @@ class JsonWriter(Recorder):
                 self._stream.flush()
             except BrokenPipeError:
                 self._gone = True
+            except OSError as error:
+                self._gone, self.failed = True, error
 
 
 def _plain(value: Any) -> Any:

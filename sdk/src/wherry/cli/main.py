@@ -65,7 +65,12 @@ def run(args: Sequence[str], app: App | None = None) -> int:
         _close_quietly()
         return BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:
-        return report(error, app)
+        code = report(error, app)
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError):  # said already, or of no account beside what was said
+            _close_quietly()
+        return code
     return 0
 
 
@@ -93,7 +98,7 @@ def _leave_no_core() -> None:
 
 
 def _close_quietly() -> None:
-    """Whoever read our output has gone: keep the interpreter from saying so when it flushes at the end."""
+    """What is left of our output cannot be written: keep the interpreter from saying so when it flushes at the end."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import sys
 import traceback
 from pathlib import Path
@@ -11,16 +10,16 @@ from pathlib import Path
 import click
 
 from wherry.cli.app import App
-from wherry.errors import ResourceError, Stopped, UsageError, WherryError
+from wherry.cli.outlets import harmless
+from wherry.errors import Stopped, UsageError, WherryError
+from wherry.limits import exhausted
 from wherry.near import did_you_mean
-
-_RESOURCES = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.ENOMEM}
 
 
 def report(error: BaseException, app: App) -> int:
     """Print what went wrong and what to do, redacted; the exit code."""
     if app.debug:
-        _print(app.redactor.redact("".join(traceback.format_exception(error)).rstrip()))
+        _print(harmless(app.redactor.redact("".join(traceback.format_exception(error)).rstrip())))
     known = explain(error, app)
     for line in lines(known, app):
         _print(line)
@@ -45,12 +44,7 @@ def explain(error: BaseException, app: App) -> WherryError:
         return _usage(error, app)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return Stopped()
-    if isinstance(error, MemoryError):
-        return ResourceError("out of memory", next="lower --memory, or free some")
-    if isinstance(error, OSError) and error.errno in _RESOURCES:
-        where = f": {error.filename}" if error.filename else ""
-        return ResourceError(f"{(error.strerror or 'local resource').lower()}{where}", next="free some, then run again")
-    return _bug(error, app)
+    return exhausted(error) or _bug(error, app)
 
 
 def _usage(error: click.ClickException, app: App) -> UsageError:

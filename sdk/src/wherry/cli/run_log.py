@@ -28,11 +28,14 @@ from urllib.parse import quote, unquote
 from wherry.cli.json_events import Recorder, now
 from wherry.config.redact import Redactor
 from wherry.errors import PolicyError
+from wherry.limits import exhausted
 
 KEPT = 50
 """Runs of a pipeline whose logs are kept."""
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-run\d+\.jsonl")
 _LONG = 120
+_ROOM = 16 << 10
+"""Bytes that the log of a run may take at least."""
 _LEFT_OUT = frozenset({"batch_loaded"})
 _LONGEST = 1 << 20
 """Characters of a line that are read at once; no line of ours has so many."""
@@ -76,11 +79,17 @@ class RunLog(Recorder):
         """The file, once there is one."""
 
     def prepare(self) -> str | None:
-        """Open the pipeline's folder before the run; why that cannot be, if so. PolicyError: a link stands there."""
+        """Open the pipeline's folder before the run; why that cannot be, if so.
+
+        PolicyError: a link stands there. ResourceError: its disk is full, so that the run could not be told of.
+        """
         try:
             if self._pipeline is not None:
                 self._folder = _pipeline_folder(self._home, self._pipeline)
+                _refuse_full(self._folder)
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) and (full := exhausted(error, self._home)) is not None:
+                raise full from error
             return self._given_up(error)
         return None
 
@@ -134,6 +143,12 @@ class _Opened:
     def at(cls, folder: _Opened, name: str, flags: int) -> _Opened:
         """What has this name in a folder that is open, unless it is a link."""
         return cls(folder.path / name, os.open(name, flags | os.O_NOFOLLOW, 0o600, dir_fd=folder.number))
+
+
+def _refuse_full(folder: _Opened) -> None:
+    found = os.fstatvfs(folder.number)
+    if found.f_bavail * found.f_frsize < _ROOM or (found.f_files and not found.f_favail):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.path))
 
 
 def _pipeline_folder(home: Path, pipeline: str) -> _Opened:
