@@ -38,6 +38,9 @@ class PostgresDestination(SqlDestination):
     def storage(self, field: pa.Field) -> tuple[pa.DataType, ...]:
         return types.storage(field)
 
+    def refuses(self, field: pa.Field, column: pa.Array) -> tuple[pa.Array, str] | None:
+        return types.refuses(column)
+
     def check(self) -> None:
         """Reach the server, and ask it for the rights to create tables somewhere."""
         connection = PostgresDialect(self.config).connect()

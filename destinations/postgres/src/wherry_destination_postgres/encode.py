@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as _compute
 from wherry import DataError
 
+from wherry_destination_postgres.types import DATES, TIMES
+
 pc: Any = _compute
 SLICE = 4 << 20
 """Bytes of Arrow data printed at a time."""
@@ -18,8 +20,6 @@ CHUNK = 1 << 17
 _CYCLE_DAYS, _CYCLE_YEARS = 146_097, 400  # the Gregorian calendar repeats
 _DAY = 86_400_000_000
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # 0001-01-01 and 9999-12-31: what Arrow prints as the engine reads it
-_DATES = (-2_440_588, 2_145_031_948)  # 4714-11-24 BC, 5874897-12-31
-_TIMES = (-210_866_803_200_000_000, 2**63 - 1)  # 4714-11-24 BC; the end of 294276 is beyond Arrow
 
 
 def csv(batch: pa.RecordBatch) -> Iterator[tuple[bytes, int]]:
@@ -105,7 +105,7 @@ def _dates(name: str, column: Any) -> Any:
     days = column.view(pa.int32()).cast(pa.int64())
     if _within(days, _FIRST_DAY, _LAST_DAY):
         return column
-    _check_range(name, days, _DATES)
+    _check_range(name, days, DATES)
     return _far(days, None)
 
 
@@ -114,7 +114,7 @@ def _timestamps(name: str, column: Any) -> Any:
     micros = column.view(pa.int64())
     if _within(micros, _FIRST_DAY * _DAY, (_LAST_DAY + 1) * _DAY - 1):
         return micros.view(pa.timestamp("us"))
-    _check_range(name, micros, _TIMES)
+    _check_range(name, micros, TIMES)
     days = pc.divide(micros, _DAY)
     rest = pc.subtract(micros, pc.multiply(days, _DAY))
     days = pc.subtract(days, pc.if_else(pc.less(rest, 0), 1, 0))  # divide() rounds towards zero

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as _compute
 from wherry import KIND, SQL, Literal, Part
 
+pc: Any = _compute
 TZ = pa.timestamp("us", "UTC")
+DATES = (-2_440_588, 2_145_031_948)  # 4714-11-24 BC, 5874897-12-31
+TIMES = (-210_866_803_200_000_000, 2**63 - 1)  # 4714-11-24 BC; the end of 294276 is beyond Arrow
 
 _NAMES: dict[pa.DataType, str] = {
     pa.bool_(): "boolean",
@@ -60,6 +65,32 @@ def _first(kind: pa.DataType) -> pa.DataType | None:
     if t.is_boolean(kind) or t.is_integer(kind) or t.is_floating(kind):
         return _NEXT.get(kind, kind)
     return None
+
+
+def refuses(column: pa.Array) -> tuple[pa.Array, str] | None:
+    """Values of a column in its storage type that the engine cannot keep: (mask, why); None: it keeps them all."""
+    if pa.types.is_string(column.type):
+        return _refuses_nul(column)
+    if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+        date = pa.types.is_date(column.type)
+        count = column.view(pa.int32()).cast(pa.int64()) if date else column.view(pa.int64())
+        low, high = DATES if date else TIMES
+        bounds = pc.min_max(count).as_py()
+        if bounds["min"] is not None and (bounds["min"] < low or bounds["max"] > high):
+            mask = pc.or_(pc.less(count, low), pc.greater(count, high))
+            return mask, "a time before 4714 BC or after the year 5874897, which the server cannot hold"
+    return None
+
+
+def _refuses_nul(column: pa.Array) -> tuple[pa.Array, str] | None:
+    _, offsets, data = column.buffers()
+    if data is None or not len(column):
+        return None
+    bounds = pa.Array.from_buffers(pa.int32(), len(column) + 1, [None, offsets], offset=column.offset)
+    start, end = bounds[0].as_py(), bounds[-1].as_py()
+    if b"\0" not in data.slice(start, end - start).to_pybytes():
+        return None
+    return pc.match_substring(column, "\0"), "text with a NUL character, which the server cannot hold"
 
 
 def _decimal(precision: int, scale: int) -> pa.DataType | None:

@@ -49,6 +49,13 @@ class Destination(ABC):
         The pipeline casts exactly into the first and moves on when a value does not fit; the last is usually utf8.
         """
 
+    def refuses(self, field: pa.Field, column: pa.Array) -> tuple[pa.Array, str] | None:
+        """Values of a column, in its storage type, that this engine cannot keep: (mask, why); None: it keeps all.
+
+        The rows are rejected. Asked for each column of each batch: look at whole buffers first.
+        """
+        return None
+
     @abstractmethod
     def open(
         self, pipeline: str, *, schema: str, join: Lease | None = None, read_only: bool = False, wait: float = 0

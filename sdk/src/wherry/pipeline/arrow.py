@@ -70,16 +70,33 @@ def _concat(tables: list[pa.Table], rows: list[dict[str, Any]]) -> pa.Table:
 def _run(rows: Iterable[dict[str, Any]]) -> pa.RecordBatch:
     rows = list(rows)
     names = dict.fromkeys(name for row in rows for name in row)
+    _refuse_no_text(names)
     return pa.RecordBatch.from_pydict({name: _column([row.get(name) for row in rows]) for name in names})
 
 
 def _column(values: list[Any]) -> pa.Array:
     try:
         array = pa.array(values)
+    except UnicodeEncodeError:
+        return _unreadable(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return pa.array([None if v is None else _literal(v) for v in values], pa.utf8())
     mixed = pa.types.is_floating(array.type) and any(type(v) is int and abs(v) > 2**53 for v in values)
     return pa.array([None if v is None else _literal(v) for v in values], pa.utf8()) if mixed else array
+
+
+def _unreadable(values: list[Any]) -> pa.Array:
+    """Text with half of a surrogate pair, as bytes that are no UTF-8: the row will be rejected, not the batch."""
+    texts = [None if v is None else _literal(v).encode("utf-8", "surrogatepass") for v in values]
+    return pa.Array.from_buffers(pa.utf8(), len(texts), pa.array(texts, pa.binary()).buffers())
+
+
+def _refuse_no_text(names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            str(name).encode()
+        except UnicodeEncodeError:
+            raise DataError(f"the name {name!a} holds half of a surrogate pair, which no engine keeps") from None
 
 
 def _literal(value: Any) -> str:

@@ -70,9 +70,19 @@ def _texts(column: pa.Array, was_number: bool) -> list[str | None]:
         width = pa.int32() if column.type.bit_width == 32 else pa.int64()
         values = column.cast(width).to_pylist()
         return [None if v is None else str(v * _NANOSECONDS[counted]) for v in values]
-    if was_number and pa.types.is_string(column.type):
-        return [None if v is None else _number(v) for v in column.to_pylist()]
+    if pa.types.is_string(column.type):
+        texts = _strings(column)
+        return [None if v is None else _number(v) for v in texts] if was_number else texts
     return [None if v is None else _text(v) for v in column.to_pylist()]
+
+
+def _strings(column: pa.Array) -> list[str | None]:
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:  # it will be rejected, and is to be known again all the same
+        return [
+            None if v is None else v.decode("utf-8", "surrogateescape") for v in column.cast(pa.binary()).to_pylist()
+        ]
 
 
 def _text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -13,11 +14,12 @@ from wherry.contracts.loading import Target
 from wherry.contracts.values import KIND, OP, PARTIAL, POSITION, UNSET, Selection
 from wherry.errors import DataError, SchemaError
 from wherry.pipeline import types
-from wherry.pipeline.lattice import InexactError, exact_cast, join
+from wherry.pipeline.lattice import InexactError, exact_cast, inexact_rows, join
 from wherry.pipeline.names import NameMap
 
 SOURCE_NAME = b"wherry:source"
 _PASSED = (OP, UNSET)
+_UUID = "^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,15 @@ class Change:
 
     added: dict[str, str]
     widened: dict[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfit:
+    """A row of a batch that cannot go into the table. column: the source's name of the one concerned."""
+
+    row: int
+    column: str
+    reason: str
 
 
 class Conformer:
@@ -86,6 +97,50 @@ class Conformer:
                 self._translate_unset(fields, columns, batch.num_rows)
             change = self._change()
             return _batch(fields, columns, batch.num_rows), change
+
+    def unreadable(self, batch: pa.RecordBatch) -> list[Misfit]:
+        """Rows of a source's batch with text that is no text: not UTF-8, or half of a surrogate pair."""
+        found: dict[int, Misfit] = {}
+        for field, column in zip(batch.schema, batch.columns, strict=True):
+            if pa.types.is_string(field.type) or pa.types.is_nested(field.type):
+                for row in _invalid_rows(column):
+                    reason = f"column {field.name!r}: text that is not UTF-8"
+                    found.setdefault(row, Misfit(row=row, column=field.name, reason=reason))
+        return list(found.values())
+
+    def misfits(self, batch: pa.RecordBatch) -> list[Misfit]:
+        """Rows of a source's batch with a value that is not of the type that was asked for its column."""
+        found: dict[int, Misfit] = {}
+        for name, wanted in self._wanted.items():
+            index = batch.schema.get_field_index(name)
+            for row in [] if index < 0 else inexact_rows(batch.column(index), wanted.type):
+                reason = f"column {name!r}: not a {types.show(wanted)}"
+                found.setdefault(row, Misfit(row=row, column=name, reason=reason))
+        return list(found.values())
+
+    def unfit(self, batch: pa.RecordBatch) -> list[Misfit]:
+        """Rows of a conformed batch that the table does not take: without a key, or with what no column can hold."""
+        found: dict[int, Misfit] = {}
+        for field, column in zip(batch.schema, batch.columns, strict=True):
+            name = (field.metadata or {}).get(SOURCE_NAME, field.name.encode()).decode()
+            for mask, reason in self._refusals(field, column):
+                for row in pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist():
+                    why = f"column {name!r}: {reason}"
+                    found.setdefault(row, Misfit(row=row, column=name, reason=why))
+        return list(found.values())
+
+    def _refusals(self, field: pa.Field, column: pa.Array) -> Iterator[tuple[pa.Array, str]]:
+        if field.name in self.target.key and column.null_count:
+            yield column.is_null(), "no value, though it is part of the key"
+        if field.name in _PASSED:
+            return
+        if _kind(field) == b"uuid":
+            known = pc.match_substring_regex(column, _UUID)
+            if not pc.all(known, min_count=0).as_py():
+                yield pc.invert(known), "not a UUID"
+        refused = self._destination.refuses(field, column)
+        if refused is not None:
+            yield refused
 
     def _translate_unset(self, fields: list[pa.Field], columns: list[pa.Array], rows: int) -> None:
         """Positions of untouched columns, given in the stream's schema, become those of the target's.
@@ -235,6 +290,19 @@ def _holds(wide: pa.Field, field: pa.Field) -> bool:
     except SchemaError:  # a rebuilt table may have any other type
         return False
     return joined is not None and bool(joined.equals(wide.type))
+
+
+def _invalid_rows(column: pa.Array) -> list[int]:
+    """Positions of values with text that is not UTF-8."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        if len(column) == 1:
+            return [0]
+        middle = len(column) // 2
+        right = _invalid_rows(column.slice(middle))
+        return _invalid_rows(column.slice(0, middle)) + [middle + row for row in right]
+    return []
 
 
 def refit(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

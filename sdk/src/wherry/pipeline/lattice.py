@@ -12,7 +12,6 @@ Each step keeps every value exactly, so text made of an old value is the value's
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wherry.errors import SchemaError
+from wherry.pipeline import raw
 
 _INT_DIGITS = {8: 3, 16: 5, 32: 10, 64: 19}
 _UNITS = ("s", "ms", "us", "ns")
@@ -72,6 +72,19 @@ def exact_cast(array: pa.Array, to: pa.DataType) -> pa.Array:
     return result
 
 
+def inexact_rows(array: pa.Array, to: pa.DataType) -> list[int]:
+    """Positions of all values that `exact_cast` refuses."""
+    try:
+        exact_cast(array, to)
+    except InexactError:
+        if len(array) == 1:
+            return [0]
+        middle = len(array) // 2
+        left, right = inexact_rows(array.slice(0, middle), to), inexact_rows(array.slice(middle), to)
+        return left + [middle + row for row in right]
+    return []
+
+
 def _first_bad(array: pa.Array, to: pa.DataType) -> int:
     low, high = 0, len(array)
     while high - low > 1:
@@ -100,14 +113,7 @@ def _may_round(a: pa.DataType, to: pa.DataType) -> bool:
 
 
 def _to_json(array: pa.Array) -> pa.Array:
-    texts = [None if v is None else json.dumps(v, ensure_ascii=False, default=_json_scalar) for v in array.to_pylist()]
-    return pa.array(texts, pa.utf8())
-
-
-def _json_scalar(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.hex()
-    return str(value)
+    return pa.array([None if v is None else raw.dumps(v) for v in raw.says(array, whole=True)], pa.utf8())
 
 
 def _cast_nested(array: pa.Array, to: pa.DataType) -> pa.Array:

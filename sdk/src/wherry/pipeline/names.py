@@ -13,9 +13,26 @@ import unicodedata
 from collections.abc import Mapping
 
 from wherry.contracts.values import is_ours
-from wherry.errors import DataError
+from wherry.errors import DataError, UsageError
 
-_ROOM = 24  # bytes left for what is appended to table names: __rejected, __sample, generation marks
+REJECTED, SAMPLE = "__rejected", "__sample"
+_OURS = (REJECTED, SAMPLE)
+"""How tables of ours beside a stream's own end."""
+_ROOM = 24  # bytes left for what is appended to table names: those, generation marks
+
+
+def beside(stream: str, suffix: str) -> str:
+    """What a table of ours beside a stream's own is known by: no source's stream is called so."""
+    return stream + suffix.replace("__", "~")
+
+
+def refuse_ours(stream: str) -> None:
+    """Raise for a stream whose name would be taken for one of ours."""
+    if stream.endswith(tuple(beside("", suffix) for suffix in _OURS)):
+        raise DataError(
+            f"stream {stream!r}: a name that ends so is kept for rejected rows and samples",
+            next=f"leave it out: --exclude {stream!r}",
+        )
 
 
 class NameMap:
@@ -36,6 +53,11 @@ class NameMap:
 
     def call(self, stream: str, table: str) -> str:
         """The table of a stream as the user asked for it, whatever it was before."""
+        if table.casefold().endswith(_OURS):
+            raise UsageError(
+                f"table {table!r}: names that end in {' or '.join(_OURS)} are kept for rejected rows and samples",
+                key="table", next="choose another --table",
+            )  # fmt: skip
         with self._lock:
             if self._names.get((stream, "")) != table:
                 self._names.pop((stream, ""), None)
@@ -54,15 +76,16 @@ class NameMap:
             if known is not None:
                 return known
             used = self._used.setdefault(self._space(stream, column), set())
-            name = self._free(wanted, used, limit)
+            name = self._free(wanted, used, limit, ends=() if column else _OURS)
             used.add(self._fold(name))
             self._names[stream, column] = name
             return name
 
-    def _free(self, wanted: str, used: set[str], limit: int) -> str:
+    def _free(self, wanted: str, used: set[str], limit: int, ends: tuple[str, ...]) -> str:
         if "\0" in wanted:
             raise DataError(f"the name {wanted!r} holds a NUL character, which no engine keeps")
         fits = len(wanted.encode()) <= limit and wanted.strip() and not is_ours(wanted)
+        fits = fits and not (ends and wanted.casefold().endswith(ends))
         if fits and self._fold(wanted) not in used:
             return wanted
         digest = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()

@@ -19,13 +19,13 @@ from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.budget import Budget
 from wherry.pipeline.lane import CommitEvery
 from wherry.pipeline.lanes import Lanes, Patience, explain
-from wherry.pipeline.names import NameMap
+from wherry.pipeline.names import SAMPLE, NameMap
 from wherry.pipeline.outcome import Outcome
 from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Choice, Wishes, choose, matches, refuse_unheard
 from wherry.pipeline.sides import at_destination, at_source, finally_failing
 from wherry.pipeline.watch import Limits, Watch, within
-from wherry.pipeline.work import SAMPLE, Context, Work, outcome_of, schema_of, table_of
+from wherry.pipeline.work import Context, Work, outcome_of, schema_of, table_of
 
 GONE = "its table is gone: rebuilt from empty"
 
@@ -162,8 +162,12 @@ def _close(session: Session, word: str, watch: Watch) -> None:
 
 def prepare(streams: Sequence[Stream], stored: Mapping[str, Progress], names: Names, settings: Settings) -> Prepared:
     """Settle every stream's selection and check that stored bookmarks still stand for it."""
-    remembered = _remembered(stored)
     wishes = settings.wishes
+    if wishes.limit is None:
+        stored = _readable(stored, {s.path for s in streams}, settings)
+    else:
+        stored = {key: known for key, known in stored.items() if envelopes.readable(known) is None}
+    remembered = _remembered(stored)
     choices = [choose(s, wishes, remembered.get(s.path, {})) for s in streams]
     _refuse_losing_history(choices, remembered, settings)
     missing = {path for p in stored.values() for path in p.missing}
@@ -180,6 +184,23 @@ def prepare(streams: Sequence[Stream], stored: Mapping[str, Progress], names: Na
     final = [replace(c, rebuild=c.rebuild or c.selection.stream.path in anew) for c in choices]
     unsettled = {path for known in stored.values() for path in envelopes.unsettled(known)}
     return Prepared(names=names, choices=final, progress=progress, hidden=hidden, unsettled=unsettled)
+
+
+def _readable(stored: Mapping[str, Progress], paths: Collection[str], settings: Settings) -> dict[str, Progress]:
+    """What can be read of what is stored. Of streams that are meant all has to be, unless they are made anew."""
+    found: dict[str, Progress] = {}
+    for key, known in stored.items():
+        reason = envelopes.readable(known)
+        if reason is None:
+            found[key] = known
+        elif not (settings.wishes.full_refresh and settings.yes) and (key in paths or not _is_stream(key, stored)):
+            newer = "pip install" in (reason.next or "")
+            anew = "add --full-refresh --yes, with --mode, --key and --cursor as they were, to rebuild the table"
+            raise StateError(
+                f"bookmark of {key}: {reason.message}",
+                next=reason.next if newer else f"{anew}; or wherry state reset DEST {key} to read it all into it",
+            )
+    return found
 
 
 def _usable(
