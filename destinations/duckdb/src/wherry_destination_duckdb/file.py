@@ -146,9 +146,11 @@ def _refuse_others(path: str) -> None:
 def _create(path: Path, settings: dict[str, Any]) -> None:
     """Make the file beside its place and put it there when it is whole.
 
-    A file that a killed process was still creating does not open again; an empty one never held a commit.
+    A file that a killed process was still creating does not open again; an empty one never held a commit. One that was
+    killed just after it gave the file its name leaves a second name for it.
     """
     try:
+        _sweep(path)
         if path.exists() and path.stat().st_size:
             return
         if not path.parent.is_dir():
@@ -156,7 +158,6 @@ def _create(path: Path, settings: dict[str, Any]) -> None:
                 f"cannot create {path}: there is no folder {path.parent}", key="path",
                 next="create the folder, or choose another",
             )  # fmt: skip
-        _sweep(path)
         aside = path.with_name(f"{path.name}.new-{os.getpid()}")
         try:
             made = _connect(str(aside), settings, False, shown=str(path))
@@ -167,6 +168,7 @@ def _create(path: Path, settings: dict[str, Any]) -> None:
                 path.unlink()
             with contextlib.suppress(FileExistsError):  # another process was faster
                 os.link(aside, path)
+            _keep(path.parent)
             failpoint("K06")
         finally:
             aside.unlink(missing_ok=True)
@@ -174,6 +176,16 @@ def _create(path: Path, settings: dict[str, Any]) -> None:
         raise exhausted(error, path) or ResourceError(
             f"cannot create {path}: {error.strerror or error}", key="path", next="choose a folder you can write to"
         ) from error
+
+
+def _keep(folder: Path) -> None:
+    """The folder's names outlive a power failure, as commits into a file of it have to; not every file system can."""
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def _sweep(path: Path) -> None:
