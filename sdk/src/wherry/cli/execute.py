@@ -239,6 +239,8 @@ class Stop:
     def signals(self, events: Events) -> Iterator[None]:
         """Handle SIGINT and SIGTERM while the body runs."""
 
+        from wherry.pipeline.watch import Interrupt
+
         def handle(number: int, _: object) -> None:
             if self.event.is_set() and self.number is not None:
                 show_cursor()
@@ -246,7 +248,7 @@ class Stop:
             self.number = number
             self.event.set()
             threading.Thread(target=self._say, args=(events,), daemon=True).start()
-            raise KeyboardInterrupt  # ends what the main thread waits for; the lanes end at their bookmarks
+            raise Interrupt
 
         known = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

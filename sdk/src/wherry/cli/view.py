@@ -120,10 +120,8 @@ class Progress:
         self.message("warning", f"nothing has moved for {figures.seconds(seconds)}, waiting for the {side}: {what}")
 
     @hookimpl
-    def stalled(self, seconds: float, side: str, what: str, stacks: list[str]) -> None:
-        self.message("warning", f"nothing has moved for {figures.seconds(seconds)}: given up; where each thread is:")
-        for line in stacks:
-            self.message("info", line)
+    def stalled(self, seconds: float, side: str) -> None:
+        self.message("warning", f"nothing has moved for {figures.seconds(seconds)}, waiting for the {side}: given up")
 
     @hookimpl
     def message(self, level: str, text: str) -> None:

@@ -27,6 +27,7 @@ from wherry.failpoints import failpoint
 from wherry.limits import exhausted
 from wherry.pipeline.lane import Lane
 from wherry.pipeline.sides import given_up
+from wherry.pipeline.watch import Interrupt
 from wherry.pipeline.work import Context, Work
 
 log = logging.getLogger("wherry")
@@ -75,9 +76,8 @@ class Lanes:
         while (thread := next((t for t in threads if t.is_alive()), None)) is not None:
             try:
                 thread.join(timeout=0.25)
-            except KeyboardInterrupt:
-                if not self._context.stop.is_set():
-                    raise
+            except Interrupt:
+                self._context.stop.set()
             if self._context.watch.ending:
                 self._leave()
                 return

@@ -24,7 +24,7 @@ from wherry.pipeline.outcome import Outcome
 from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Choice, Wishes, choose, matches, refuse_unheard
 from wherry.pipeline.sides import at_destination, at_source, finally_failing
-from wherry.pipeline.watch import Limits, Watch, within
+from wherry.pipeline.watch import Interrupt, Limits, Watch, within
 from wherry.pipeline.work import Context, Work, outcome_of, schema_of, table_of
 
 GONE = "its table is gone: rebuilt from empty"
@@ -340,9 +340,8 @@ def _work(planner: Source, context: Context, prepared: Prepared, settings: Setti
     """Plan and read; streams without a plan have nothing new."""
     try:
         _rounds(planner, context, prepared, settings)
-    except KeyboardInterrupt:  # outside of the lanes, which serve it themselves
-        if not context.stop.is_set():
-            raise
+    except Interrupt:  # outside of the lanes, which serve it themselves
+        context.stop.set()
     for path, outcome in context.outcomes.items():
         if outcome.outcome == "waiting":
             outcome.finish("stopped" if context.stop.is_set() else "unchanged")

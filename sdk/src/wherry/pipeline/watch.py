@@ -43,6 +43,10 @@ class _Wait:
     since: float
 
 
+class Interrupt(KeyboardInterrupt):
+    """Raised in the main thread by a signal that asks the run to stop: ends what that thread waits for."""
+
+
 class Watch:
     """Sees what each thread of a run waits for, from a thread of its own between `start` and `end`.
 
