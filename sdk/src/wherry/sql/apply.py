@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wherry.contracts.loading import Applied, Target
 from wherry.contracts.values import LOAD_ID, OP
-from wherry.errors import DataError
+from wherry.errors import DataError, DestinationError
 from wherry.failpoints import failpoint
 from wherry.sql.compose import SQL, Identifier, Literal, Part, names
 from wherry.sql.dialect import Connection, Dialect, insert
@@ -59,7 +59,26 @@ def apply_append(work: Work) -> Applied:
     inserted = work.stage.rows
     if not work.stage.direct:
         inserted = insert(work.connection, work.table, work.stage.table, work.columns, SQL("true"), work.mark)
+    refuse_difference(work.target, work.stage.rows, inserted)
     return Applied(staged=work.stage.rows, inserted=inserted, deleted=deleted)
+
+
+def refuse_difference(target: Target, expected: int, applied: int) -> None:
+    """Raise when not exactly the rows that should have come into the table did."""
+    if expected != applied:
+        raise DestinationError(
+            f"stream {target.stream}: {expected} rows should have come into table {target.table}, {applied} did: "
+            "nothing was committed",
+            next="look for a trigger or rule on the table that drops rows; if there is none, report it",
+        )
+
+
+def rows_of(work: Work, source: Identifier, keep: Part) -> int:
+    """How many staged rows, or what was made of them, are to come into the table."""
+    if source == work.stage.table and not work.target.changes:
+        return work.stage.rows
+    counted = SQL("select count(*) from {source} as s where {keep}").format(source=source, keep=keep)
+    return int(work.connection.rows(counted)[0][0])
 
 
 def delete_earlier(work: Work) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from wherry.contracts.loading import Applied
 from wherry.contracts.values import LOAD_ID, VALID_FROM, VALID_TO
 from wherry.failpoints import failpoint
-from wherry.sql.apply import Work, has_doubles, is_delete, refuse_null_keys
+from wherry.sql.apply import Work, has_doubles, is_delete, refuse_difference, refuse_null_keys, rows_of
 from wherry.sql.compose import SQL, Composed, Identifier, Literal, Part, names
 from wherry.sql.dialect import match
 from wherry.sql.resolve import resolve
@@ -27,12 +27,15 @@ def apply_history(work: Work) -> Applied:
     once = not has_doubles(work, source)
     if once and not work.connection.rows(SQL("select 1 from {table} limit 1").format(table=work.table)):
         inserted, updated, deleted = _first(work, source), 0, 0
+        keep = SQL("not {gone}").format(gone=is_delete(work, "s"))
+        refuse_difference(work.target, rows_of(work, source, keep), inserted)
     else:
         changed = _changed_once(work, source) if once else _changed(work, source)
         versions = _timed_once(work, changed) if once else _timed(work, changed)
-        _end(work, versions)
-        inserted = _insert(work, versions)
-        updated, deleted = _count(work, versions)
+        ended, inserted = _end(work, versions), _insert(work, versions)
+        new, live, updated, deleted = _count(work, versions)
+        refuse_difference(work.target, new, inserted)
+        refuse_difference(work.target, live, ended)
     if work.complete:
         closed += _close(work, _absent(work, source))
     elif work.parts and work.target.part is not None:
@@ -190,9 +193,9 @@ def _timed(work: Work, changed: Identifier) -> Identifier:
     return timed
 
 
-def _end(work: Work, versions: Identifier) -> None:
-    """Close the live version of each key that has a new one, or was deleted, at the time of the first."""
-    work.connection.run(
+def _end(work: Work, versions: Identifier) -> int:
+    """Close the live version of each key that has a new one, or was deleted, at the time of the first; how many."""
+    return work.connection.run(
         SQL(
             "update {table} as t set {to} = {moment} from {versions} as s "
             "where t.{to} is null and s._wherry_n = 1 and {match}"
@@ -209,14 +212,15 @@ def _insert(work: Work, versions: Identifier) -> int:
     return work.connection.run(statement.format(table=work.table, into=into, values=values, versions=versions))
 
 
-def _count(work: Work, versions: Identifier) -> tuple[int, int]:
-    """(new versions that follow a live one, deletions of a live one)."""
+def _count(work: Work, versions: Identifier) -> tuple[int, int, int, int]:
+    """(new versions, live ones in the table that end, new ones that follow a live one, deletions of a live one)."""
     statement = SQL(
-        "select sum(case when _wherry_gone = 0 and _wherry_was_gone = 0 then 1 else 0 end), sum(_wherry_gone) "
-        "from {versions}"
+        "select sum(1 - _wherry_gone), sum(case when _wherry_n = 1 and _wherry_was_gone = 0 then 1 else 0 end), "
+        "sum(case when _wherry_gone = 0 and _wherry_was_gone = 0 then 1 else 0 end), "
+        "sum(_wherry_gone) from {versions}"
     )
-    updated, deleted = work.connection.rows(statement.format(versions=versions))[0]
-    return int(updated or 0), int(deleted or 0)
+    new, live, updated, deleted = work.connection.rows(statement.format(versions=versions))[0]
+    return int(new or 0), int(live or 0), int(updated or 0), int(deleted or 0)
 
 
 def _absent(work: Work, source: Identifier) -> Composed:

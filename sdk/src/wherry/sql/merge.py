@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from wherry.contracts.loading import Applied
 from wherry.failpoints import failpoint
-from wherry.sql.apply import Work, delete_earlier, is_delete, last_versions, refuse_null_keys
+from wherry.sql.apply import (
+    Work,
+    delete_earlier,
+    is_delete,
+    last_versions,
+    refuse_difference,
+    refuse_null_keys,
+    rows_of,
+)
 from wherry.sql.compose import SQL, Identifier
 from wherry.sql.dialect import insert, match
 from wherry.sql.resolve import resolve
@@ -23,6 +31,7 @@ def apply_merge(work: Work) -> Applied:
         )
     else:
         inserted, updated = insert(work.connection, work.table, source, work.columns, keep, work.mark), 0
+    refuse_difference(work.target, rows_of(work, source, keep), inserted + updated)
     return Applied(staged=work.stage.rows, inserted=inserted, updated=updated, deleted=deleted + removed)
 
 

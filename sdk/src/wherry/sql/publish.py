@@ -12,9 +12,11 @@ from wherry.contracts.loading import Applied, Entry, Receipt, Target
 from wherry.contracts.values import ReadPlan
 from wherry.failpoints import failpoint
 from wherry.sql import state
+from wherry.sql.apply import refuse_difference
 from wherry.sql.compose import SQL, Identifier, Value, names
 from wherry.sql.ddl import stored, unlike
 from wherry.sql.dialect import Connection
+from wherry.sql.runs import loaded_rows
 
 if TYPE_CHECKING:
     from wherry.sql.session import SqlSession
@@ -84,6 +86,7 @@ def _swap_in(
     session: SqlSession, connection: Connection, plan: ReadPlan, target: Target, retyped: list[pa.Field] | None
 ) -> Applied:
     new, live = session.tables.place(connection, target), session.tables.live(target)
+    loaded = loaded_rows(session.meta, connection, session.lease, plan.key, target)
     if retyped is None:
         if session.dialect.columns(connection, live) is not None and session.dialect.swappable(connection, live, new):
             connection.run(SQL("drop table {live}").format(live=live))
@@ -93,6 +96,7 @@ def _swap_in(
         session.tables.forget(connection, *new.names)
         session.tables.claim(connection, plan.key, target)
         counted = connection.rows(SQL("select count(*) from {live}").format(live=live))
+        refuse_difference(target, loaded, counted[0][0])
         return Applied(staged=counted[0][0], inserted=counted[0][0])
     columns = names(stored(target).names)
     deleted = connection.run(SQL("delete from {live}").format(live=live))
@@ -104,4 +108,5 @@ def _swap_in(
     inserted = connection.run(
         SQL("insert into {live} ({columns}) select {columns} from {new}").format(live=live, columns=columns, new=new)
     )
+    refuse_difference(target, loaded, inserted)
     return Applied(staged=inserted, inserted=inserted, deleted=deleted)

@@ -37,6 +37,18 @@ def record_load(
         meta.insert(connection, "_wherry_loads", common | row)
 
 
+def loaded_rows(meta: Meta, connection: Connection, lease: Lease, plan_key: str, target: Target) -> int:
+    """Rows that the loads of a generation have left in its table, as they counted them.
+
+    In history mode what a load ends stays in the table.
+    """
+    where: dict[str, Value] = {
+        "pipeline": lease.pipeline, "plan_key": plan_key, "stream": target.stream, "generation": target.generation
+    }  # fmt: skip
+    counted = meta.select(connection, "_wherry_loads", ("inserted_rows", "deleted_rows", "split_key"), where)
+    return sum(int(new) - (0 if target.mode == "history" else int(gone)) for new, gone, split in counted if split)
+
+
 def run_records(meta: Meta, connection: Connection) -> list[RunRecord]:
     """Runs of every pipeline of the schema, newest first.
 
