@@ -64,7 +64,7 @@ class _Results:
                 if report.failed:
                     found["failures"].append(report.nodeid)
 
-    def pytest_sessionfinish(self) -> None:
-        """Write them down."""
-        if self.file:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write them down; where several processes share the tests, the one that hears of all results does."""
+        if self.file and not hasattr(session.config, "workerinput"):
             Path(self.file).write_text(json.dumps(self.rows, indent=1, sort_keys=True))
