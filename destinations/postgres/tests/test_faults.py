@@ -140,8 +140,6 @@ def test_a_server_restarted_in_mid_load(
     postgres_cluster.restart("immediate")
     with pytest.raises(TransientError):
         load.commit(entry(target, batch(range(1000)), {"at": 1}))
-    with pytest.raises(TransientError):
-        session.resume(plan)
     assert session.resume(plan).done == frozenset()
     again = shop.stage(session, plan, target, batch(range(1000)))
     again.commit(entry(target, batch(range(1000)), {"at": 1}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -9,14 +10,29 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 from psycopg import pq
-from wherry import SQL, Connection, DestinationError, Identifier, Literal, Part, Quoting, UsageError, Writer, failpoint
+from wherry import (
+    SQL,
+    Connection,
+    DestinationError,
+    Identifier,
+    Literal,
+    Part,
+    Quoting,
+    TransientError,
+    UsageError,
+    Writer,
+    failpoint,
+)
 
 from wherry_destination_postgres.config import PostgresConfig
-from wherry_destination_postgres.errors import no_tls, refused, translated
+from wherry_destination_postgres.errors import AGAIN, denied, no_tls, refused, translated
 from wherry_destination_postgres.load import CopyWriter
 from wherry_destination_postgres.query import answer
+from wherry_destination_postgres.watched import Watched
 
 QUOTING = Quoting()
+_SILENCE = 2.0
+"""Seconds without a word after which `ping` says one."""
 
 
 def connect(config: PostgresConfig, name: str) -> PostgresConnection:
@@ -24,7 +40,7 @@ def connect(config: PostgresConfig, name: str) -> PostgresConnection:
     return PostgresConnection(_session(config, name), config, name)
 
 
-def _session(config: PostgresConfig, name: str) -> psycopg.Connection[Any]:
+def _session(config: PostgresConfig, name: str) -> Watched:
     options: dict[str, Any] = {
         "application_name": name, "client_encoding": "UTF8", "connect_timeout": str(config.connect_timeout),
         "keepalives": "1", "keepalives_idle": str(max(1, config.lease // 3)), "keepalives_interval": "5",
@@ -34,9 +50,7 @@ def _session(config: PostgresConfig, name: str) -> psycopg.Connection[Any]:
     try:
         if (mode := config.tls()) is not None:
             options["sslmode"] = mode
-        session: psycopg.Connection[Any] = psycopg.connect(
-            url, autocommit=True, prepare_threshold=None, **(options | config.options())
-        )
+        session = Watched.connect(url, autocommit=True, prepare_threshold=None, **(options | config.options()))
     except psycopg.ProgrammingError:  # its text may quote a part of the password
         raise UsageError(
             "the URL cannot be read as postgresql://user@host:port/database", key="url",
@@ -50,7 +64,8 @@ def _session(config: PostgresConfig, name: str) -> psycopg.Connection[Any]:
         session.close()
         raise no_tls(config.reference_text())
     try:
-        session.execute(text(_settings(config)))
+        session.patience = max(1.0, config.lease / 3)
+        session.pid = session.execute(text(_settings(config))).fetchall()[0][1]
         with suppress(psycopg.errors.InvalidParameterValue):  # not on every platform
             session.execute("select set_config('client_connection_check_interval', '1000', false)")
     except psycopg.Error as error:
@@ -72,22 +87,25 @@ def _settings(config: PostgresConfig) -> Part:
     }  # fmt: skip
     rows = [SQL("({name}, {value})").format(name=Literal(name), value=Literal(value)) for name, value in values.items()]
     return SQL(
-        "select set_config(s.name, v.value, false) from (values {rows}) as v (name, value) join pg_settings as s "
-        "on lower(s.name) = v.name union all "
-        "select set_config(name, 'on', false) from pg_settings where name = 'synchronous_commit' and setting = 'off'"
+        "select set_config(s.name, v.value, false), pg_backend_pid() from (values {rows}) as v (name, value) "
+        "join pg_settings as s on lower(s.name) = v.name union all "
+        "select set_config(name, 'on', false), 0 from pg_settings where name = 'synchronous_commit' and setting = 'off'"
     ).format(rows=rows)  # a commit that was reported has to be on disk
 
 
 class PostgresConnection(Connection):
     """A psycopg session. At most one COPY is under way; whatever else comes ends it first.
 
-    A session that was lost, and whose loss was reported, is replaced by a new one outside of transactions.
+    A session that was lost is replaced by a new one outside of transactions. bound: unless it holds what a new one
+    would not have (temporary tables, a search path): then its loss is reported.
     """
 
-    def __init__(self, session: psycopg.Connection[Any], config: PostgresConfig, name: str) -> None:
+    def __init__(self, session: Watched, config: PostgresConfig, name: str) -> None:
         self.session = session
         self.name = name
         self.copying: CopyWriter | None = None
+        self.bound = False
+        self._spoke = time.monotonic()
         self._config = config
         self._place = config.reference_text()
         self._begun = False
@@ -95,7 +113,7 @@ class PostgresConnection(Connection):
     @property
     def pid(self) -> int:
         """The server process of this session."""
-        return self.session.info.backend_pid
+        return self.session.pid
 
     def run(self, statement: Part) -> int:
         with self.cursor(statement) as cursor:
@@ -112,8 +130,12 @@ class PostgresConnection(Connection):
     def cursor(self, statement: Part) -> Iterator[psycopg.Cursor[Any]]:
         """The statement's cursor, after it ran."""
         self.settle()
-        if self.session.closed and not self._begun:
+        if not self._begun and self.session.ended:
+            if self.bound:
+                raise TransientError(f"{self._place}: the connection was lost", next=AGAIN)
+            self.session.close()
             self.session = _session(self._config, self.name)
+        self._spoke = time.monotonic()
         with self.translating(statement), self.session.cursor() as cursor:
             cursor.execute(text(statement))
             yield cursor
@@ -125,8 +147,14 @@ class PostgresConnection(Connection):
             yield
         except psycopg.errors.LockNotAvailable as error:
             raise translated(error, self._place, self._blocker(statement)) from None
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise denied(error, self._place, self.session.info.user, text(statement).decode()) from None
         except psycopg.Error as error:
             raise translated(error, self._place) from None
+
+    def ping(self) -> None:
+        if time.monotonic() - self._spoke > _SILENCE:
+            self.run(SQL("select 1"))
 
     def settle(self) -> None:
         """End a COPY that is under way, its rows taken."""

@@ -119,12 +119,17 @@ class PostgresDialect(Dialect):
 
     def for_query(self, connection: Connection, namespace: str) -> None:
         """The namespace before `public`, and no writes."""
+        _ours(connection).bound = True
         path = [Literal(namespace), Literal("public")]
         connection.run(SQL("set search_path to {path}").format(path=path))
         connection.run(SQL("set default_transaction_read_only to on"))
 
     def widen(self, connection: Connection, table: Identifier, field: pa.Field, empty: bool = False) -> None:
         ddl.widen(_ours(connection), table, field, empty)
+
+    def staging(self, connection: Connection, name: str, schema: pa.Schema) -> Identifier:
+        _ours(connection).bound = True
+        return super().staging(connection, name, schema)
 
     # --- statements that differ
 

@@ -24,6 +24,10 @@ _CUT = re.compile("SSL SYSCALL|SSL error: (unexpected eof|shutdown)|SSL connecti
 _LATER = re.compile("too many|connection slots|starting up|shutting down|recovery mode|not currently accepting")
 
 
+_RIGHTS = {"insert into": "INSERT", "copy": "INSERT", "update": "UPDATE", "delete from": "DELETE"}
+AGAIN = "run it again: what was committed stands"
+
+
 def refused(error: psycopg.Error, place: str) -> WherryError:
     """Why no connection came about: from the text, and whether a password was asked for where that is translated."""
     text = str(error)
@@ -72,15 +76,13 @@ def translated(error: psycopg.Error, place: str, blocker: str = "") -> WherryErr
         or state[:2] in ("08", "40")
         or state in ("57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300")
     ):
-        return TransientError(f"{place}: {_first(error)}", next="run it again: what was committed stands")
+        return TransientError(f"{place}: {_first(error)}", next=AGAIN)
     if state[:2] in ("22", "23"):
         return _data(error, place)
     if state == "55P03":
         return DestinationError(
             f"{place}: waited too long for a lock{blocker}", key="lock_timeout", next="end that session, then run again"
         )
-    if state == "42501":
-        return DestinationError(f"{place}: {_first(error)}", next=_right(_first(error)))
     if state == "53100":
         return DestinationError(f"{place}: the server's disk is full", next="make room on the server, then run again")
     if state == "25006":
@@ -94,13 +96,26 @@ def translated(error: psycopg.Error, place: str, blocker: str = "") -> WherryErr
     return DestinationError(f"{place}: {_first(error)} (SQLSTATE {state})", next="see the server's log")
 
 
-def _right(message: str) -> str:
-    """What helps a user who lacks a right."""
-    if "for database" in message:
-        return "create the schema for this user, or grant CREATE on the database"
-    if "for schema" in message:
-        return "grant USAGE and CREATE on the schema to this user, or use another --schema"
-    return "grant the right to this user, or use another --schema"
+def denied(error: psycopg.Error, place: str, user: str, statement: str) -> WherryError:
+    """Which privilege on what the user lacks, as far as the statement tells."""
+    told = _first(error)
+    match = re.search(r"for (table|view|materialized view|schema|database|sequence|column) (.+)$", told)
+    if match is None:  # "must be owner of …"
+        return DestinationError(f"{place}: {told}", next="grant the right to this user, or use another --schema")
+    kind, name = match.groups()
+    if kind == "schema":
+        right = "CREATE" if re.match(r"create|alter", statement) else "USAGE"
+    elif kind == "database":
+        right = "TEMPORARY" if "temporary" in statement else "CREATE"
+    else:
+        quoted = re.escape(name.replace('"', '""'))
+        verb = re.search(rf'(insert into|update|delete from|copy|\w+)\s+(?:"(?:[^"]|"")*"\.)?"{quoted}"', statement)
+        right = _RIGHTS.get(verb[1] if verb else "", "SELECT")
+        right += " and UPDATE" if right == "INSERT" and "on conflict" in statement else ""
+    return DestinationError(
+        f'{place}: {told}: user "{user}" lacks {right}',
+        next=f'on the server: grant {right.lower().replace(" and", ",")} on {kind} {name} to "{user}", then run again',
+    )
 
 
 def _first(error: psycopg.Error) -> str:

@@ -158,6 +158,12 @@ class Load(ABC):
         with partial updates, `_wherry_unset` list<int16> (positions in the target's schema) come along.
         """
 
+    def idle(self) -> None:
+        """Called a few times a second while the source has nothing, between other calls: keep in touch with a server.
+
+        Idle connections are dropped by what stands between; a loss that shows here is a `TransientError`.
+        """
+
     @abstractmethod
     def truncate(self, stream: str) -> None:
         """Forget what is staged for the stream, and empty its table when this load commits, before later rows."""

@@ -24,6 +24,7 @@ from wherry.pipeline.conform import Conformer, refit, with_position
 from wherry.pipeline.names import REJECTED, beside
 from wherry.pipeline.reader import End, Reader, Rows
 from wherry.pipeline.rejects import Rejects, rejects_of
+from wherry.pipeline.sides import at_destination
 
 if TYPE_CHECKING:
     from wherry.pipeline.work import Work
@@ -102,7 +103,7 @@ class Lane:
         context = self.work.context
         reader = Reader(self.source, self.split, context.budget, context.stop, context.watch)
         try:
-            for item in reader.items():
+            for item in reader.items(self._idle):
                 if isinstance(item, End):
                     return self._end(item, reader)
                 if isinstance(item, Rows):
@@ -114,6 +115,7 @@ class Lane:
                         return self._end(End(), reader)
                 else:
                     self._marked(item, reader)
+                    self._idle()
             raise StreamError("the read ended without saying so")
         finally:
             known = {p: lane.boundary for p, lane in self._streams.items() if lane.boundary is not None}
@@ -122,6 +124,12 @@ class Lane:
                 self._load.abort()
                 self._report_abort()
             reader.close()
+
+    def _idle(self) -> None:
+        """The source has nothing just now; no progress in the eyes of the watch."""
+        if self._load is not None:
+            with at_destination():
+                self._load.idle()
 
     def _end(self, end: End, reader: Reader) -> bool:
         if end.error is not None:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import threading
-import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-
-import backoff
+from collections.abc import Sequence
 
 from wherry.contracts.source import Run, Source
 from wherry.contracts.values import Split
@@ -26,20 +21,11 @@ from wherry.errors import (
 from wherry.failpoints import failpoint
 from wherry.limits import exhausted
 from wherry.pipeline.lane import Lane
-from wherry.pipeline.sides import given_up
+from wherry.pipeline.patience import Patience, Tries
 from wherry.pipeline.watch import Interrupt
 from wherry.pipeline.work import Context, Work
 
 log = logging.getLogger("wherry")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long transient errors are borne without any progress."""
-
-    attempts: int = 6
-    seconds: float = 120
-    longest_wait: float = 30
 
 
 class Lanes:
@@ -141,45 +127,34 @@ class Lanes:
 
     def _publish(self, work: Work) -> None:
         """Publish, again and again while errors are transient: it first reads whether it already happened."""
-        waits, began = self._waits(), time.monotonic()
-        for attempt in itertools.count(1):
+        tries = self._tries()
+        while True:
             try:
                 with self._context.watch.at_destination("to publish " + ", ".join(s.stream.path for s in work.streams)):
                     work.publish()
                 return
             except TransientError as error:
-                if not self._wait(error, waits, attempt, began):
+                if not tries.again(error):
                     raise Stopped from error
 
-    def _waits(self) -> Iterator[float]:
-        waits = backoff.expo(factor=0.2, max_value=self._patience.longest_wait)
-        next(waits)
-        return waits
-
-    def _wait(self, error: TransientError, waits: Iterator[float], attempts: int, began: float) -> bool:
-        """Wait before trying again; False when the run was stopped meanwhile. Raises when the patience is over."""
-        wait = max(error.retry_after or 0, backoff.full_jitter(next(waits)))
-        if attempts >= self._patience.attempts or time.monotonic() + wait - began > self._patience.seconds:
-            raise given_up(error, f" (tried {attempts} times)") from error
-        self._context.events.message(level="warning", text=f"{error.message}; trying again in {wait:.1f} s")
-        return not self._context.stop.wait(wait)
+    def _tries(self) -> Tries:
+        return Tries(self._patience, self._context.events, self._context.stop)
 
     def _persist(self, work: Work, split: Split, holder: _Holder) -> bool:
         """Run the split, again and again while errors are transient and the patience lasts."""
-        waits, attempts, began, done = self._waits(), 0, time.monotonic(), False
+        tries, done = self._tries(), False
         while True:
             try:
-                if attempts:
+                if tries.count:
                     before = split.bookmark
                     with self._context.watch.at_destination("to say where the bookmark stands"):
                         split, done = work.resume(split)
                     if split.bookmark != before:
-                        attempts, began = 1, time.monotonic()
+                        tries.progressed()
                 return done or Lane(work, split, work.envelope(split), holder.get()).run()
             except TransientError as error:
                 holder.drop()
-                attempts += 1
-                if not self._wait(error, waits, attempts, began):
+                if not tries.again(error):
                     return False
 
     def _finish(self, work: Work, stopped: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -61,8 +61,9 @@ class Reader:
         self._committed = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"read {split.key}", daemon=True)
 
-    def items(self) -> Iterator[Item]:
-        """Everything read, an `End` last."""
+    def items(self, idle: Callable[[], None]) -> Iterator[Item]:
+        """Everything read, an `End` last. idle: called now and then while there is nothing."""
+        self._idle = idle
         self._thread.start()
         what = "rows of " + ", ".join(s.stream.path for s in self._split.streams[:3])
         while True:
@@ -78,6 +79,7 @@ class Reader:
             try:
                 return self._items.get(timeout=TICK)
             except queue.Empty:
+                self._idle()
                 if self._watch.leaving:
                     self._left = self._watch.left = True
                     return End(error=self._watch.verdict, stopped=True)

@@ -8,22 +8,24 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from wherry.contracts.destination import Destination, Session
 from wherry.contracts.source import Run, Source
 from wherry.contracts.values import Progress, ReadPlan, Selection, Stream
-from wherry.errors import StateError, UsageError, WherryError
+from wherry.errors import StateError, TransientError, UsageError, WherryError
 from wherry.failpoints import failpoint
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.budget import Budget
 from wherry.pipeline.lane import CommitEvery
-from wherry.pipeline.lanes import Lanes, Patience, explain
+from wherry.pipeline.lanes import Lanes, explain
 from wherry.pipeline.names import SAMPLE, NameMap
 from wherry.pipeline.outcome import Outcome
+from wherry.pipeline.patience import Patience, patiently
 from wherry.pipeline.rejects import MaxRejects
 from wherry.pipeline.select import Choice, Wishes, choose, matches, refuse_unheard
-from wherry.pipeline.sides import at_destination, at_source, finally_failing
+from wherry.pipeline.sides import at_destination, at_source
 from wherry.pipeline.watch import Interrupt, Limits, Watch, within
 from wherry.pipeline.work import Context, Work, outcome_of, schema_of, table_of
 
@@ -110,13 +112,18 @@ def sync(
     word = "failed"
     watch.start()
     try:
-        with finally_failing(), at_source(), watch.waiting("source", "its streams"):
-            offered = _offered(planner, settings.wishes)
+        contact = partial(patiently, patience=settings.patience, events=events, stop=stop)
+        with watch.waiting("source", "its streams"):
+            offered = contact(lambda: _offered(planner, settings.wishes), at_source)
         streams = settings.wishes.wanted(offered)
-        with finally_failing(), at_destination(), watch.waiting("destination", "to be opened"):
-            session = destination.open(names.pipeline, schema=names.schema, wait=settings.wait)
+        with watch.waiting("destination", "to be opened"):
+            opened = contact(
+                lambda: destination.open(names.pipeline, schema=names.schema, wait=settings.wait), at_destination
+            )
+            session = opened
+            stored = contact(lambda: opened.progress, at_destination)
         failpoint("K01")
-        prepared = prepare(streams, session.progress, names, settings)
+        prepared = prepare(streams, stored, names, settings)
         refuse_unheard([c.selection for c in prepared.choices], settings.wishes, planner.filters)
         context = _context(prepared, session, destination, new_source, events, watch, stop, settings)
         _announce(context, prepared, session, labels)
@@ -136,7 +143,7 @@ def sync(
             with contextlib.suppress(Exception):  # what was committed stands, whatever the source says now
                 planner.close()
         if session is not None:
-            _close(session, "stopped" if stop.is_set() and word == "ok" else word, watch)
+            _close(session, "stopped" if stop.is_set() and word == "ok" else word, watch, events)
         watch.end()
 
 
@@ -147,14 +154,20 @@ def _offered(planner: Source, wishes: Wishes) -> list[Stream]:
     return list(planner.discover()) if missing else found
 
 
-def _close(session: Session, word: str, watch: Watch) -> None:
-    """Give the lease back. When the run has failed already, that is what the user should hear of."""
+def _close(session: Session, word: str, watch: Watch, events: Any) -> None:
+    """Give the lease back. When the run has failed already, that is what the user should hear of.
+
+    What was asked for is committed by now: a server that cannot be reached is no failure, but the next run may wait.
+    """
     if watch.left:  # what does not answer would not answer now
         within(1, lambda: session.close(word))
         return
     try:
         with watch.waiting("destination", "to be closed"):
             session.close(word)
+    except TransientError as error:
+        if word == "ok":
+            events.message(level="warning", text=f"all is committed, but the lease was not given back: {error.message}")
     except WherryError:
         if word == "ok":
             raise
@@ -164,7 +177,7 @@ def prepare(streams: Sequence[Stream], stored: Mapping[str, Progress], names: Na
     """Settle every stream's selection and check that stored bookmarks still stand for it."""
     wishes = settings.wishes
     if wishes.limit is None:
-        stored = _readable(stored, {s.path for s in streams}, settings)
+        stored = _readable(stored, settings)
     else:
         stored = {key: known for key, known in stored.items() if envelopes.readable(known) is None}
     remembered = _remembered(stored)
@@ -186,14 +199,14 @@ def prepare(streams: Sequence[Stream], stored: Mapping[str, Progress], names: Na
     return Prepared(names=names, choices=final, progress=progress, hidden=hidden, unsettled=unsettled)
 
 
-def _readable(stored: Mapping[str, Progress], paths: Collection[str], settings: Settings) -> dict[str, Progress]:
-    """What can be read of what is stored. Of streams that are meant all has to be, unless they are made anew."""
+def _readable(stored: Mapping[str, Progress], settings: Settings) -> dict[str, Progress]:
+    """What can be read of what is stored: all of it, unless tables are to be made anew and nothing is asked."""
     found: dict[str, Progress] = {}
     for key, known in stored.items():
         reason = envelopes.readable(known)
         if reason is None:
             found[key] = known
-        elif not (settings.wishes.full_refresh and settings.yes) and (key in paths or not _is_stream(key, stored)):
+        elif not (settings.wishes.full_refresh and settings.yes):
             newer = "pip install" in (reason.next or "")
             anew = "add --full-refresh --yes, with --mode, --key and --cursor as they were, to rebuild the table"
             raise StateError(
@@ -357,8 +370,7 @@ def _rounds(planner: Source, context: Context, prepared: Prepared, settings: Set
     progress = dict(prepared.progress)
     while selections and not context.stop.is_set():
         bare = {key: envelopes.unwrap(p) for key, p in progress.items()}
-        with finally_failing(), at_source(), context.watch.waiting("source", "its read plans"):
-            plans = list(planner.plan(selections, bare))
+        plans = _plans(planner, selections, bare, context, settings)
         works = [_make(plan, progress, context, settings) for plan in plans]
         for work in works:
             work.refuse_uncovered()
@@ -371,6 +383,17 @@ def _rounds(planner: Source, context: Context, prepared: Prepared, settings: Set
         again = [w for w in works if w.plan.again and all(_fine(context, s) for s in w.streams)]
         selections = [s for w in again for s in w.streams]
         progress = {w.plan.key: Progress(bookmark=w.lasting) for w in again}
+
+
+def _plans(
+    planner: Source, selections: Sequence[Selection], known: Mapping[str, Progress], context: Context,
+    settings: Settings,
+) -> list[ReadPlan]:  # fmt: skip
+    def plan() -> list[ReadPlan]:
+        return list(planner.plan(selections, known))
+
+    with context.watch.waiting("source", "its read plans"):
+        return patiently(plan, at_source, settings.patience, context.events, context.stop)
 
 
 def _make(plan: ReadPlan, progress: Mapping[str, Progress], context: Context, settings: Settings) -> Work:

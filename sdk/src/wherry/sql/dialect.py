@@ -78,6 +78,9 @@ class Connection(ABC):
     def writer(self, table: Identifier, schema: pa.Schema) -> Writer:
         """A way to put Arrow rows of this schema into the columns of the same names, as fast as the engine can."""
 
+    def ping(self) -> None:
+        """Say something small to the server, now and then, so that nobody on the way takes the connection for dead."""
+
     @abstractmethod
     def close(self) -> None:
         """Give the connection back; an open transaction is rolled back. Never raises."""

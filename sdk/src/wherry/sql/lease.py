@@ -11,10 +11,13 @@ import time
 from collections.abc import Callable
 
 from wherry.contracts.loading import Lease
-from wherry.errors import LeaseError, WherryError
+from wherry.errors import LeaseError, TransientError, WherryError
 from wherry.sql.compose import Value
 from wherry.sql.dialect import Connection
 from wherry.sql.meta import Meta
+
+_HELD: set[tuple[str, str, str, int]] = set()
+"""Leases of this process: database, schema, pipeline, epoch."""
 
 
 def me() -> str:
@@ -45,9 +48,19 @@ def take(meta: Meta, connection: Connection, pipeline: str, wait: float, tell: C
             told = busy.message
             tell(f"waiting: {told}")
         time.sleep(min(0.2, max(0.0, deadline - time.monotonic())))
+    _HELD.add(_place(meta, held))
     if former is not None and former[3] is None:
         tell(_obituary(meta, connection, former[0], former[2]))
     return held
+
+
+def let_go(meta: Meta, lease: Lease) -> None:
+    """This process writes under the lease no more, whether it could be given back or not."""
+    _HELD.discard(_place(meta, lease))
+
+
+def _place(meta: Meta, lease: Lease) -> tuple[str, str, str, int]:
+    return meta.dialect.address, meta.namespace, lease.pipeline, lease.epoch
 
 
 _Last = tuple[Lease, str, int, int | None]
@@ -70,7 +83,10 @@ def _busy(meta: Meta, connection: Connection, pipeline: str) -> LeaseError | Non
     if last is None or last[3] is not None:
         return None
     lease, mark, renewed, _ = last
-    lives = meta.dialect.lives(connection, mark)
+    if lease.holder == me() and _place(meta, lease) not in _HELD:  # ours: taken, and the answer to that was lost
+        lives: bool | None = False
+    else:
+        lives = meta.dialect.lives(connection, mark)
     age = (meta.now(connection) - renewed) / 1e6
     if lives or (lives is None and age < lease.seconds):
         silent = f"; silent for {age:.0f} s, dead after {lease.seconds} s" if age > lease.seconds / 2 else ""
@@ -140,9 +156,22 @@ def lost(meta: Meta, connection: Connection, lease: Lease) -> LeaseError:
 
 
 def finish(meta: Meta, connection: Connection, lease: Lease, outcome: str) -> None:
-    """Give the lease back and write down how the run ended; nothing happens when it was taken over."""
-    row: dict[str, Value] = {"finished": meta.now(connection), "outcome": outcome}
-    meta.update(connection, "_wherry_leases", row, {"pipeline": lease.pipeline, "epoch": lease.epoch, "finished": None})
+    """Give the lease back and write down how the run ended; nothing happens when it was taken over.
+
+    Tried again at once when the connection was lost: that may have been long ago.
+    """
+    let_go(meta, lease)
+    where: dict[str, Value] = {"pipeline": lease.pipeline, "epoch": lease.epoch, "finished": None}
+    for last in (False, False, True):
+        try:
+            row: dict[str, Value] = {"finished": meta.now(connection), "outcome": outcome}
+            meta.update(connection, "_wherry_leases", row, where)
+        except TransientError:
+            if last:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 class Renewal:

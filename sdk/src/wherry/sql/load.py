@@ -66,6 +66,9 @@ class SqlLoad(Load):
             self._writing = stage if stage.occupies else None
         stage.write(rows)
 
+    def idle(self) -> None:
+        self._connection.ping()
+
     def truncate(self, stream: str) -> None:
         self._rest()
         stage = self._stage(stream)

@@ -62,10 +62,15 @@ class SqlSession(Session):
         else:
             self.meta.create(self._control)
             held = lease.take(self.meta, self._control, pipeline, wait, tell)
-            self.tables.sweep(self._control)
-            if not self.dialect.file_lock:
+        try:
+            if join is None:
+                self.tables.sweep(self._control)
+            self._sequences = state.sequences(self.meta, self._control, pipeline)
+            if join is None and not self.dialect.file_lock:
                 self._renewal = lease.Renewal(self.meta, held)
-        self._sequences = state.sequences(self.meta, self._control, pipeline)
+        except BaseException:
+            lease.let_go(self.meta, held)
+            raise
         return held
 
     # --- what is known
