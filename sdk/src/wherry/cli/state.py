@@ -21,7 +21,7 @@ from wherry.cli.options import (
 )
 from wherry.cli.places import Place, one_place, places
 from wherry.cli.table import show as show_table
-from wherry.errors import UsageError
+from wherry.errors import StateError, UsageError
 
 if TYPE_CHECKING:
     from wherry.contracts.destination import Session
@@ -162,6 +162,8 @@ def _lasting(session: Session, stream: str) -> tuple[str, dict[str, Any]]:
     """(plan key, envelope) of one stream's lasting bookmark."""
     (record,) = _chosen(_records(session.progress), [stream], exactly=True)
     known = session.progress[record["key"]].bookmark
+    if "damaged" in record:
+        raise StateError(record["damaged"], next=f"wherry state reset DEST {stream}")
     if known is None:
         raise UsageError(
             f"stream {stream} has no bookmark that could be set: its first run is not over",
@@ -174,8 +176,14 @@ def _records(stored: Mapping[str, Progress]) -> list[dict[str, Any]]:
     """What is kept, one record a plan key, in a form that is the same as long as nothing changes."""
     from wherry.pipeline import envelope as envelopes
 
-    found = []
+    found: list[dict[str, Any]] = []
     for key, progress in sorted(stored.items()):
+        if reason := envelopes.readable(progress):
+            found.append({
+                "key": key, "streams": [key], "bookmark": None, "choice": {}, "unfinished": None,
+                "damaged": reason.message,
+            })  # fmt: skip
+            continue
         lasting = envelopes.open_(progress.bookmark)
         choices = {path: choice for e in envelopes.all_of(progress) for path, choice in e.get("choice", {}).items()}
         opened = None
@@ -254,10 +262,11 @@ def _print(found: list[dict[str, Any]]) -> None:
         for record in kept["streams"]:
             for path in record["streams"]:
                 choice = record["choice"].get(path, {})
-                opened = record["unfinished"]
+                opened, damaged = record["unfinished"], record.get("damaged")
                 rows.append((
                     kept["schema"], kept["pipeline"], path, choice.get("mode", ""), ", ".join(choice.get("key", ())),
-                    choice.get("cursor", ""), "" if record["bookmark"] is None else dumps(record["bookmark"]),
+                    choice.get("cursor", ""),
+                    damaged or ("" if record["bookmark"] is None else dumps(record["bookmark"])),
                     f"{len(opened['done'])} of {len(opened['splits'])} parts" if opened else "",
                 ))  # fmt: skip
     heads = ("schema", "pipeline", "stream", "mode", "key", "cursor", "bookmark", "unfinished")

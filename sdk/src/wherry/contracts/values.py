@@ -131,7 +131,8 @@ class Progress:
 
     bookmark: the lasting one.  open: a plan begun and not published, its splits carrying the bookmarks reached.
     done: keys of its finished splits.  covers: hash of what the bookmark covers.  missing: paths of streams whose
-    table was dropped by the user.  generation: of the open plan.
+    table was dropped by the user.  generation: of the open plan.  damaged: why what is stored cannot be read; nothing
+    may be built upon it, and it does not mean that nothing is there.
     """
 
     bookmark: Bookmark | None = None
@@ -140,6 +141,7 @@ class Progress:
     covers: str = ""
     missing: frozenset[str] = frozenset()
     generation: int | None = None
+    damaged: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

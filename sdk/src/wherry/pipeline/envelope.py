@@ -4,8 +4,8 @@
      "choice": {stream: {mode, key, ...}}, "rebuild": [stream, ...], "appeared": [selection, ...], "begun": true}
 
 `from` is the source's canonical address. Only in open plans stand `rebuild`: tables made anew aside in any mode;
-`appeared`: selections of streams that the plan did not have; `before`: what splits of one stream know together; `begun`: rows of the split were loaded; `dirty`: streams
-whose table holds rows of an earlier plan that was given up.
+`appeared`: selections of streams that the plan did not have; `before`: what splits of one stream know together;
+`begun`: rows of the split were loaded; `dirty`: streams whose table holds rows of an earlier plan that was given up.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from wherry.contracts.values import Bookmark, JsonValue, Progress, ReadPlan, Selection
 from wherry.errors import StateError
 
 VERSION = 1
+_PARTS: dict[str, type] = {
+    "v": int, "source": object, "from": str, "covers": str, "boundary": dict, "choice": dict, "rebuild": list,
+    "appeared": list, "begun": bool, "dirty": list, "before": dict,
+}  # fmt: skip
 
 
 def covers(selections: Sequence[Selection], identity: str) -> str:
@@ -70,13 +74,32 @@ def open_(envelope: JsonValue) -> dict[str, Any]:
     """The parts of an envelope; {} for None. Raises `StateError` for one from a newer Wherry or none at all."""
     if envelope is None:
         return {}
-    if not isinstance(envelope, dict) or "v" not in envelope:
-        raise StateError("a stored bookmark cannot be read", next="wherry state reset DEST STREAM reads it all again")
-    if envelope["v"] > VERSION:
+    version = envelope.get("v") if isinstance(envelope, dict) else None
+    if isinstance(version, int) and version > VERSION:
         raise StateError(
-            f"a stored bookmark has format {envelope['v']}, this wherry knows {VERSION}", next="pip install -U wherry"
+            f"a stored bookmark has format {version}, this wherry knows {VERSION}", next="pip install -U wherry"
         )
-    return envelope
+    if version != VERSION or not _whole(envelope):
+        raise StateError("a stored bookmark cannot be read", next="wherry state reset DEST STREAM reads it all again")
+    return cast(dict[str, Any], envelope)
+
+
+def _whole(envelope: dict[str, Any]) -> bool:
+    """Every part is there and of its kind, and no other: one that was overlooked would mean to begin from zero."""
+    return all(name in envelope for name in ("source", "from", "covers", "choice")) and all(
+        name in _PARTS and isinstance(part, _PARTS[name]) for name, part in envelope.items()
+    )
+
+
+def readable(progress: Progress) -> StateError | None:
+    """Why nothing may be built upon what is stored; None if it can be read."""
+    if progress.damaged:
+        return StateError(f"what is stored cannot be read: {progress.damaged}")
+    try:
+        all_of(progress)
+    except StateError as error:
+        return error
+    return None
 
 
 def all_of(progress: Progress) -> list[dict[str, Any]]:

@@ -20,11 +20,11 @@ FORMAT = 1
 TEXT, INTEGER, TRUTH = "text", "integer", "truth"
 _STATE = {
     "pipeline": TEXT, "plan_key": TEXT, "split_key": TEXT, "seq": INTEGER, "epoch": INTEGER, "bookmark": TEXT,
-    "covers": TEXT, "plan_id": TEXT, "done": TRUTH, "load_id": INTEGER, "changed": INTEGER,
+    "covers": TEXT, "plan_id": TEXT, "done": TRUTH, "load_id": INTEGER, "changed": INTEGER, "digest": TEXT,
 }  # fmt: skip
 _PLANS = {
     "pipeline": TEXT, "plan_key": TEXT, "plan_id": TEXT, "generation": INTEGER, "plan": TEXT, "status": TEXT,
-    "epoch": INTEGER, "started": INTEGER, "finished": INTEGER, "receipt": TEXT,
+    "epoch": INTEGER, "started": INTEGER, "finished": INTEGER, "receipt": TEXT, "digest": TEXT,
 }  # fmt: skip
 _LOADS = {
     "load_id": INTEGER, "pipeline": TEXT, "run": INTEGER, "plan_key": TEXT, "split_key": TEXT, "stream": TEXT,
@@ -70,13 +70,23 @@ class Meta:
         """Whether this schema has ever been written; raises `StateError` when a newer version wrote it."""
         if self.dialect.columns(connection, self.table("_wherry_meta")) is None:
             return False
-        found = self.select(connection, "_wherry_meta", ("number",), {"name": "format"})
-        if found and found[0][0] > FORMAT:
+        found = self._number(connection, "format")
+        if found > FORMAT:
             raise StateError(
-                f"schema {self.namespace} was written by a newer version (format {found[0][0]}, known: {FORMAT})",
+                f"schema {self.namespace} was written by a newer version (format {found}, known: {FORMAT})",
                 next="upgrade wherry",
             )
-        return bool(found)
+        return True
+
+    def _number(self, connection: Connection, name: str) -> int:
+        """One of the two numbers of `_wherry_meta`; StateError: it is gone, so who knows what else is."""
+        found = self.select(connection, "_wherry_meta", ("number",), {"name": name})
+        if len(found) != 1 or not isinstance(found[0][0], int):
+            raise StateError(
+                f"the bookkeeping of schema {self.namespace} is damaged: _wherry_meta has no {name}",
+                next=f"restore the schema from a backup, or drop its tables and run again: {', '.join(TABLES)}",
+            )
+        return int(found[0][0])
 
     def create(self, connection: Connection) -> None:
         """Create what is missing, under the engine's lock."""
@@ -162,7 +172,7 @@ class Meta:
                     "where name = 'load_id'"
                 ).format(table=table, now=Literal(now))
             )
-            return int(self.select(connection, "_wherry_meta", ("number",), {"name": "load_id"})[0][0])
+            return self._number(connection, "load_id")
 
 
 def condition(where: Mapping[str, Value]) -> Part:

@@ -135,7 +135,10 @@ class SqlSession(Session):
             # First the numbers, then the bookmarks: a number that is too old only makes the swap fail.
             found = state.sequences(self.meta, self._control, self.lease.pipeline)
             self._sequences |= {place: seq for place, seq in found.items() if place[:2] == (plan.key, plan.id)}
-            return self._read_progress().get(plan.key, Progress())
+            seen = self._read_progress().get(plan.key, Progress())
+        if seen.damaged:
+            raise StateError(f"what is stored of {plan.key} cannot be read: {seen.damaged}", next="run it again")
+        return seen
 
     def begin(self, plan: ReadPlan, split: Split) -> Load:
         self._check_open()

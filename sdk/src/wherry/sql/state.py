@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from wherry.contracts.loading import Lease, Receipt
@@ -23,14 +24,23 @@ def dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def load(text: str | None) -> Any:
-    """The value that `dump` wrote; None for null."""
+def digest(text: str) -> str:
+    """Tells a text from one that was damaged, or written by hand."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def load(text: str | None, known: str | None = None) -> Any:
+    """The value that `dump` wrote; None for null. known: its digest, if one was kept. ValueError: another text."""
     if text is None:
+        if known:
+            raise ValueError("it is gone")
         return None
+    if known and digest(text) != known:
+        raise ValueError("it is not the text that was stored")
     try:
         return json.loads(text)
-    except ValueError as error:
-        raise StateError(f"a bookmark in the destination is unreadable: {error}", next="wherry state reset") from error
+    except RecursionError:
+        raise ValueError("too many levels") from None
 
 
 def covers(bookmark: Bookmark | None) -> str:
@@ -43,29 +53,41 @@ def progress(
 ) -> dict[str, Progress]:
     """By plan key. missing: stream paths whose table is gone.  broken: ids of plans whose generation is gone."""
     rows = meta.select(
-        connection, "_wherry_state", ("plan_key", "split_key", "seq", "bookmark", "done"), {"pipeline": pipeline}
-    )
-    lasting = {key: load(bookmark) for key, split, _, bookmark, _ in rows if split == ""}
+        connection, "_wherry_state", ("plan_key", "split_key", "seq", "bookmark", "done", "digest"),
+        {"pipeline": pipeline},
+    )  # fmt: skip
     plans = meta.select(
-        connection, "_wherry_plans", ("plan_key", "plan_id", "plan", "generation"),
+        connection, "_wherry_plans", ("plan_key", "plan_id", "plan", "generation", "digest"),
         {"pipeline": pipeline, "status": "open"},
     )  # fmt: skip
-    opened = {key: (plan, generation) for key, id, plan, generation in plans if id not in broken}
+    opened = {key: (plan, generation, known) for key, id, plan, generation, known in plans if id not in broken}
+    keys = {key for key, split, *_ in rows if split == ""} | opened.keys() | missing.keys()
     result = {}
-    for key in lasting.keys() | opened.keys() | missing.keys():
-        known = Progress(
-            bookmark=lasting.get(key), covers=covers(lasting.get(key)), missing=frozenset(missing.get(key, ()))
-        )
-        if key in opened:
-            splits = {split: row for plan_key, split, *row in rows if plan_key == key}
-            known = _resumed(known, from_json(ReadPlan, load(opened[key][0])), opened[key][1], splits)
-        result[key] = known
+    for key in keys:
+        try:
+            mine = [row for plan_key, *row in rows if plan_key == key]
+            result[key] = _known(mine, opened.get(key), frozenset(missing.get(key, ())))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            result[key] = Progress(missing=frozenset(missing.get(key, ())), damaged=f"{error}" or type(error).__name__)
     return result
 
 
-def _resumed(known: Progress, plan: ReadPlan, generation: int, rows: Mapping[str, list[Any]]) -> Progress:
+def _known(
+    rows: Sequence[Sequence[Any]], opened: tuple[str, int, str | None] | None, missing: frozenset[str]
+) -> Progress:
+    """What is stored under one plan key; raises what reading damaged text may raise."""
+    splits = {split: (seq, load(bookmark, known), done) for split, seq, bookmark, done, known in rows}
+    lasting = splits[""][1] if "" in splits else None
+    found = Progress(bookmark=lasting, covers=covers(lasting), missing=missing)
+    if opened is None:
+        return found
+    text, generation, known = opened
+    return _resumed(found, from_json(ReadPlan, load(text, known)), int(generation), splits)
+
+
+def _resumed(known: Progress, plan: ReadPlan, generation: int, rows: Mapping[str, tuple[Any, Any, Any]]) -> Progress:
     """The open plan with the bookmarks that its splits have reached."""
-    reached = {split: load(bookmark) for split, (_, bookmark, _) in rows.items() if split and bookmark is not None}
+    reached = {split: bookmark for split, (_, bookmark, _) in rows.items() if split and bookmark is not None}
     splits = tuple(dataclasses.replace(split, bookmark=reached.get(split.key, split.bookmark)) for split in plan.splits)
     hashes = [known.covers, *(covers(bookmark) for bookmark in reached.values())]
     return dataclasses.replace(
@@ -92,9 +114,10 @@ def start(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) -> i
     # Unique in the pipeline: a table that moves to another plan key never meets an older key's rebuild.
     generation = max((generation for _, _, generation, _ in known), default=0) + 1
     now = meta.now(connection)
+    text = dump(to_json(plan))
     row: dict[str, Value] = {
-        "plan_id": plan.id, "generation": generation, "plan": dump(to_json(plan)), "status": "open",
-        "epoch": lease.epoch, "started": now,
+        "plan_id": plan.id, "generation": generation, "plan": text, "status": "open", "epoch": lease.epoch,
+        "started": now, "digest": digest(text),
     }  # fmt: skip
     meta.insert(connection, "_wherry_plans", owner | row)
     fresh: dict[str, Value] = owner | {"seq": 0, "epoch": lease.epoch, "covers": "", "done": False, "changed": now}
@@ -127,7 +150,7 @@ def sequences(meta: Meta, connection: Connection, pipeline: str) -> dict[Place, 
     """The seq of each row."""
     columns = ("plan_key", "plan_id", "split_key", "seq")
     rows = meta.select(connection, "_wherry_state", columns, {"pipeline": pipeline})
-    return {(plan, id, split): int(seq) for plan, id, split, seq in rows}
+    return {(plan, id, split): -1 if seq is None else int(seq) for plan, id, split, seq in rows}
 
 
 def swap(meta: Meta, connection: Connection, lease: Lease, place: Place, seq: int, change: Mapping[str, Value]) -> None:
@@ -151,7 +174,10 @@ def swap(meta: Meta, connection: Connection, lease: Lease, place: Place, seq: in
 
 def bookmark_change(bookmark: Bookmark | None) -> dict[str, Value]:
     """The columns that keep a bookmark; nothing for None."""
-    return {} if bookmark is None else {"bookmark": dump(bookmark), "covers": covers(bookmark)}
+    if bookmark is None:
+        return {}
+    text = dump(bookmark)
+    return {"bookmark": text, "covers": covers(bookmark), "digest": digest(text)}
 
 
 def put(meta: Meta, connection: Connection, lease: Lease, key: str, bookmark: Bookmark | None) -> None:
