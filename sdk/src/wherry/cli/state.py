@@ -98,7 +98,7 @@ def reset(
     if not names:
         click.echo(f"pipeline {place[1]} has no bookmarks")
         return
-    _ask(f"forget the bookmarks of {names} in pipeline {place[1]}, schema {place[0]}?", yes)
+    ask(f"forget the bookmarks of {names} in pipeline {place[1]}, schema {place[0]}?", yes)
     with holding(end, place[1], place[0], read_only=False) as session, errors_of(end):
         for record in chosen(session):
             session.set(record["key"], None)
@@ -124,10 +124,11 @@ def set_(
     end = workspace(app).destination(destination, dest_sets)
     place = one_place(end, schema, pipeline)
     with holding(end, place[1], place[0]) as session:
-        _lasting(session, stream)
-    _ask(f"set the bookmark of {stream} in pipeline {place[1]}, schema {place[0]}?", yes)
+        _refuse_another_form(_lasting(session, stream)[1]["source"], value)
+    ask(f"set the bookmark of {stream} in pipeline {place[1]}, schema {place[0]}?", yes)
     with holding(end, place[1], place[0], read_only=False) as session:
         key, known = _lasting(session, stream)
+        _refuse_another_form(known["source"], value)
         kept = {name: part for name, part in known.items() if name != "boundary"}  # it belongs to the old bookmark
         with errors_of(end):
             session.set(key, kept | {"source": value})
@@ -246,7 +247,17 @@ def _json(text: str) -> Any:
         raise UsageError(f"--bookmark is not JSON: {error}", next=remedy) from None
 
 
-def _ask(question: str, yes: bool) -> None:
+def _refuse_another_form(known: Any, value: Any) -> None:
+    """A source reads its own bookmarks: one of other keys or kinds of values would mean nothing to it."""
+    alike = type(value) is type(known)
+    if alike and isinstance(known, dict):
+        kinds = {name: type(part) for name, part in known.items() if part is not None}
+        alike = value.keys() >= known.keys() and all(isinstance(value[name], kind) for name, kind in kinds.items())
+    if not alike:
+        raise UsageError("--bookmark is not of the form of the one that is kept", next="wherry state show DEST --json")
+
+
+def ask(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
