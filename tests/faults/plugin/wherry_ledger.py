@@ -14,12 +14,14 @@ import wherry
 class LedgerSource(wherry.Source):
     """Reads `<folder>/<stream>.arrow`: rows id, version, seq, changed, payload, hash, in the order of seq.
 
-    A stream `log…` offers every version, without a key; any other the last version of each id.
+    A stream `log…` offers every version, without a key; any other the last version of each id. With `gone` a table is a
+    log of changes, at whose very end the first thousand ids that `gone` divides are deleted.
     """
 
     class Config(wherry.ConnectorConfig):
         """folder: of the ledger. until: the last seq that has happened yet. rows: of a batch. pause: seconds before
-        each batch. stall: a stream that never yields its second batch. fail: seq before which the read fails."""
+        each batch. stall: a stream that never yields its second batch. fail: seq before which the read fails. gone: see
+        the source."""
 
         reference = "folder"
         folder: str
@@ -28,6 +30,7 @@ class LedgerSource(wherry.Source):
         pause: float = 0
         stall: str = ""
         fail: int = 0
+        gone: int = 0
 
     config: Config
 
@@ -39,9 +42,10 @@ class LedgerSource(wherry.Source):
             with pa.ipc.open_file(file) as reader:
                 schema = reader.schema
             log = file.stem.startswith("log")
+            changes = self.config.gone > 0 and not log
             yield wherry.Stream(
-                name=file.stem, schema=schema, primary_key=() if log else ("id",), cursor="seq", cursors=("seq",),
-                ordered=True,
+                name=file.stem, schema=schema, primary_key=() if log else ("id",), cursor=None if changes else "seq",
+                cursors=("seq",), ordered=True, changes=changes,
             )  # fmt: skip
 
     def _rows(self, name: str) -> pa.Table:
@@ -72,4 +76,8 @@ class LedgerSource(wherry.Source):
             if 0 < self.config.fail <= bookmark["seq"]:
                 raise wherry.SourceError("the ledger ends here, as it was told to")
             yield wherry.Batch(stream=name, data=rows, bookmark=bookmark if selection.cursor else None)
-        yield wherry.Mark(bookmark=bookmark if selection.cursor else None)
+        if selection.stream.changes and self.config.until >= 2**62:
+            ids = pa.array(range(0, self.config.gone * 1000, self.config.gone), pa.int64())
+            deletes = pa.table({"id": ids, "_wherry_op": pa.array([1] * len(ids), pa.int8())})
+            yield wherry.Batch(stream=name, data=deletes)
+        yield wherry.Mark(bookmark=bookmark if selection.cursor or selection.stream.changes else None)
