@@ -149,7 +149,7 @@ def test_rejected_rows_are_pointed_at():
     outcome = run(text, wish=Wish(types={"n": "int"}), max_rejects=MaxRejects(rows=5))
     assert said(outcome) == [
         "✔ run 1: 1 row committed in T s, 1 rejected",
-        '! bad: 1 row rejected, see  wherry sql shop.db "select * from memory.bad__rejected limit 5"',
+        "! bad: 1 row rejected, see  wherry rejects show shop.db bad",
         'next: wherry sql shop.db "select * from memory.bad limit 5"',
     ]
     assert outcome.exit_code == 0

@@ -23,6 +23,7 @@ COMMANDS = {
     "discover": ("wherry.cli.discover:discover", "The streams that a source offers."),
     "preview": ("wherry.cli.preview:preview", "The first rows of a source."),
     "sql": ("wherry.cli.sql:sql", "Query a destination."),
+    "rejects": ("wherry.cli.rejects:rejects", "Rejected rows: list, show, replay, drop."),
     "state": ("wherry.cli.state:state", "Bookmarks: show, reset, set; adopt a table."),
     "runs": ("wherry.cli.runs:runs", "Earlier runs, newest first."),
     "test": ("wherry.cli.test:test", "Does an installed plugin keep the contract?"),

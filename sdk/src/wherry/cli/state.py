@@ -258,6 +258,7 @@ def _refuse_another_form(known: Any, value: Any) -> None:
 
 
 def ask(question: str, yes: bool) -> None:
+    """Ask, unless it was answered on the command line; raises `click.Abort` for a no."""
     if yes:
         return
     if not sys.stdin.isatty():

@@ -61,7 +61,7 @@ def lines(outcome: Outcome, words: Words) -> list[Line]:
     found = [*_facts(outcome), *_unchanged(outcome), _headline(outcome), *_rejected(outcome, words)]
     if not outcome.stopped and not outcome.failed:
         rows = {s.stream: s.counts["staged"] for s in outcome.streams}
-        found += advice.doubts(outcome.choices)
+        found += advice.doubts(outcome.choices, {s.stream: s.notes for s in outcome.streams})
         found += advice.lines(advice.proposals(outcome.choices, words.wishes, rows), words.accept)
         found += _look(outcome, words)
     return found
@@ -158,7 +158,9 @@ def _rejected(outcome: Outcome, words: Words) -> list[Line]:
     found: list[Line] = []
     for stream in [s for s in outcome.streams if s.counts["rejected"]][:SHOWN]:
         table = f"{stream.table}__rejected"
-        where = command(words.destination, stream.schema, table) if words.destination else f"{stream.schema}.{table}"
+        where = f"{stream.schema}.{table}"
+        if words.destination:
+            where = f"wherry rejects show {shlex.quote(words.destination)} {shlex.quote(stream.stream)}"
         what = f"{clean(stream.stream)}: {figures.rows(stream.counts['rejected'])} rejected, see  {clean(where)}"
         found.append([("! ", "warn"), (what, "")])
     return found

@@ -129,6 +129,10 @@ class Conformer:
                     found.setdefault(row, Misfit(row=row, column=name, reason=why))
         return list(found.values())
 
+    def source_of(self, column: str) -> str:
+        """What the source calls a column of the table."""
+        return self._names.source(self.selection.stream.path, column)
+
     def _refusals(self, field: pa.Field, column: pa.Array) -> Iterator[tuple[pa.Array, str]]:
         if field.name in self.target.key and column.null_count:
             yield column.is_null(), "no value, though it is part of the key"

@@ -67,6 +67,11 @@ class NameMap:
         """The column of a stream's table that holds the source's column."""
         return self._name(stream, source, source, self._limit)
 
+    def source(self, stream: str, column: str) -> str:
+        """The source's column that a table's column holds, as recorded; the same name where nothing is."""
+        known = ((source, name) for (path, source), name in self._names.items() if path == stream and source)
+        return next((source for source, name in known if name == column), column)
+
     def _space(self, stream: str, column: str) -> tuple[str, str]:
         return ("table", stream.rpartition(".")[0]) if column == "" else ("column", stream)
 
