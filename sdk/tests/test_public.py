@@ -26,7 +26,7 @@ holds run_sync select slow tables_equal
 FIELDS = {  # "?": has a default
     "Stream": "name schema primary_key? cursor? namespace? ordered? changes? part? description? row_estimate? cursors? "
     "incarnation? notes?",
-    "Selection": "stream mode? key? cursor? columns? where? start? end? lookback? table? types? limit?",
+    "Selection": "stream mode? key? cursor? columns? where? start? end? lookback? nulls? table? types? limit?",
     "Split": "key streams bookmark? detail?",
     "ReadPlan": "key splits after? together? ordered? again? id?",
     "Progress": "bookmark? open? done? covers? missing? generation?",

@@ -57,7 +57,11 @@ class World:
 
     @property
     def bookmarks(self) -> list[Any]:
-        return [row.bookmark["source"] for row in self.store.now.state.values() if row.bookmark]
+        """Without where the server was, which no test can know."""
+        found = [dict(row.bookmark["source"]) for row in self.store.now.state.values() if row.bookmark]
+        for bookmark in found:
+            assert set(bookmark.pop("origin")) == {"timeline", "position"}
+        return found
 
 
 @pytest.fixture
@@ -98,7 +102,7 @@ def test_ties_and_microseconds_at_the_boundary_come_once(world: World) -> None:
     world.execute("insert into t select g, '2026-01-01 00:00:00.123456+00', 'x' from generate_series(1, 3) g")
     world.execute("insert into t values (3, '2026-01-01 00:00:00.123456+00', 'x')")  # an equal row: there are two
     assert world.sync()["inserted"] == 4
-    assert world.bookmarks == [{"cursor": "at", "type": "timestamptz", "value": "2026-01-01 00:00:00.123456+00"}]
+    assert world.bookmarks == [{"cursor": "at", "type": "timestamptz", "value": "2026-01-01 00:00:00.123456+00", "zone": "UTC"}]
     world.execute("insert into t values (4, '2026-01-01 00:00:00.123456+00', 'late at the boundary')")
     world.execute("insert into t values (5, '2026-01-01 00:00:00.123457+00', 'one microsecond later')")
     counts = world.sync()
@@ -144,6 +148,7 @@ def test_session_zones_with_daylight_saving_lose_nothing(world: World, zone: str
         ("uuid", ["00000000-0000-0000-0000-000000000001", "018f0000-0000-7000-8000-000000000000", "f" * 32]),
         ("oid", ["1", "2", "4294967295"]),
         ("xid8", ["9", "10", "18446744073709551615"]),
+        ("bytea", ["\\x00", "\\x00ff", "\\xff00"]),
         ("time", ["00:00:00", "00:00:00.000001", "23:59:59.5"]),
         ('text collate "en-x-icu"', ["B", "a", "ä"]),
     ],
@@ -166,15 +171,32 @@ def test_every_kind_of_cursor_goes_on_where_it_stood(world: World, type: str, va
     assert world.ids == [0, 1, 2]
 
 
-def test_rows_without_a_cursor_value_are_read_by_the_first_run(world: World, made: PostgresSource) -> None:
+def test_rows_without_a_cursor_value_are_read_by_each_run_and_kept_once(world: World, made: PostgresSource) -> None:
     world.execute("create table t (id int, at int)")
     world.execute("insert into t values (1, null), (2, 5), (3, null)")
     plan = planned(made, {})
     assert any("NULL" in note for note in plan.splits[0].streams[0].stream.notes)
     assert world.sync()["inserted"] == 3
-    world.execute("insert into t values (4, 6)")
-    assert world.sync()["inserted"] == 1
-    assert world.ids == [1, 2, 3, 4]
+    world.execute("insert into t values (4, 6), (5, null), (3, null)")
+    counts = world.sync()
+    assert (counts["inserted"], counts["boundary"]) == (3, 3)
+    assert world.ids == [1, 2, 3, 3, 4, 5]
+    before = to_json(world.bookmarks)
+    counts = world.sync()
+    assert (counts["inserted"], counts["boundary"]) == (0, 5)
+    assert to_json(world.bookmarks) == before
+
+
+def test_rows_without_a_cursor_value_are_left_out_or_refused_where_that_is_asked(world: World) -> None:
+    world.execute("create table t (id int, at int)")
+    world.execute("insert into t values (1, 5)")
+    assert world.sync(nulls="error")["inserted"] == 1
+    world.execute("insert into t values (2, null), (3, 6)")
+    with pytest.raises(DataError, match="stream t: row 0 has no value in its cursor at") as caught:
+        world.sync()
+    assert "--null-cursor exclude" in str(caught.value.next)
+    assert world.sync(nulls="exclude")["inserted"] == 1
+    assert world.ids == [1, 3]
 
 
 def test_only_null_cursors_and_empty_tables_make_a_lasting_bookmark(world: World) -> None:
@@ -182,10 +204,10 @@ def test_only_null_cursors_and_empty_tables_make_a_lasting_bookmark(world: World
     assert world.sync()["inserted"] == 0
     assert world.bookmarks == [{"cursor": "at", "type": "int4", "value": None}]
     world.execute("insert into t values (1, null)")
-    assert world.sync()["inserted"] == 0
+    assert world.sync()["inserted"] == 1
     world.execute("insert into t values (2, 1)")
     assert world.sync()["inserted"] == 1
-    assert world.ids == [2]
+    assert world.ids == [1, 2]
 
 
 def pairs(batches: list[Batch]) -> list[tuple[int, int]]:
@@ -220,7 +242,7 @@ def test_an_unordered_read_takes_no_bookmark_before_its_end(world: World, made: 
     world.execute("create table t (id int, at int not null, pad text)")
     world.execute("insert into t select g, g % 1000, repeat('x', 100) from generate_series(1, 300000) g; analyze t")
     plan = planned(made, {})
-    assert plan.after == {"cursor": "at", "type": "int4", "value": "999"}
+    assert plan.after == {"cursor": "at", "type": "int4", "value": "999", "origin": plan.after["origin"]}
     assert not plan.splits[0].streams[0].stream.ordered
     batches = read(made, plan.splits[0])
     assert {b.bookmark for b in batches} == {None}

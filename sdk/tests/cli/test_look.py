@@ -12,18 +12,25 @@ def test_check_says_what_was_reached_and_where_rows_would_go(shop: Shop) -> None
         "✔ source Source: memory reached",
         "✔ destination Destination: memory reached",
         "  pipeline Source-memory → schema memory (no run yet)",
+        "! orders: at has no index",
     ]
     shop.ok("sync", *shop.ends)
     assert "schema memory (run 1: ok)" in shop.ok("check", *shop.ends)
     records = json.loads(shop.ok("check", *shop.ends, "--schema", "other", "--json"))
     assert [r["ok"] for r in records] == [True, True, True]
-    assert records[2] == {"ok": True, "pipeline": "Source-memory", "schema": "other", "run": None}
+    assert records[2] == {
+        "ok": True,
+        "pipeline": "Source-memory",
+        "schema": "other",
+        "run": None,
+        "notes": ["orders: at has no index"],
+    }
 
 
 def test_check_leaves_nothing_behind(shop: Shop) -> None:
     shop.ok("check", *shop.ends)
     assert shop.module.STORE.now.runs == {}
-    assert len(shop.module.closed) == 1
+    assert len(shop.module.closed) == 2  # one that was reached, one that told what is doubtful about its cursors
 
 
 def test_check_of_two_ends_reports_each(shop: Shop) -> None:

@@ -1,8 +1,9 @@
 """Incremental reading: what a bookmark says, where a read starts and ends, and in which order rows come.
 
-A bookmark is {"cursor": column, "type": its stock type, "value": the server's text, "text": columns kept as text}.
-The upper bound is the greatest cursor value when the plan was made; rows at the lower bound are read again, the
-pipeline drops those it knows. Rows whose cursor is NULL are read by the first run, before all others, and never again.
+A bookmark is {"cursor": column, "type": its stock type, "value": the server's text, "zone": of a time, "text": columns
+kept as text, "origin": where the server was}. The upper bound is the greatest cursor value when the plan was made; rows
+at the lower bound are read again, the pipeline drops those it knows. Rows whose cursor is NULL are read by each run,
+before all others, unless they are left out.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from wherry import (
 )
 
 from wherry_source_postgres.client import Client
+from wherry_source_postgres.origin import Origin, moved, went_back
 from wherry_source_postgres.queries import table, unfit, where
 from wherry_source_postgres.types import BASE, INDEX, TYPE
 
@@ -39,18 +41,32 @@ _NUMBERS = frozenset({"int2", "int4", "int8", "numeric", "float4", "float8", "oi
 _TIMES = frozenset({"timestamptz", "timestamp", "date"})
 _TEXTS = frozenset({"text", "varchar", "bpchar", "name"})
 """Compared byte by byte, as everyone after the server does: other collations may change under a bookmark."""
-_OTHERS = frozenset({"uuid", "time", "xid8"})
+_OTHERS = frozenset({"uuid", "time", "xid8", "bytea"})
+_SPANS = _NUMBERS - {"oid"} | _TIMES
+"""Types that a look-back can be taken from."""
+_ZONES = {"timestamptz": "UTC", "timestamp": "none"}
+"""What a time's text is in: sessions are in UTC, a time without a zone is as the source wrote it."""
 _ENDLESS = frozenset({"infinity", "-infinity", "Infinity", "-Infinity", "NaN"})
+_AHEAD = {
+    "timestamptz": SQL("{column} > now() + interval '1 hour'"),
+    "timestamp": SQL("{column} > now() at time zone 'UTC' + interval '26 hours'"),
+    "date": SQL("{column} > (now() at time zone 'UTC')::date + 1"),
+}
+_NULLS = {"exclude": "such rows are left out", "error": "the first such row ends the run"}
 _SORTED_UNTIL = 200_000
 """Rows that the server may sort for us where no index gives the order."""
 
-_MAX = SQL("select {column}::text as value, {behind} as behind from {table}{where} order by {column} desc limit 1")
+_MAX = SQL(
+    "select {column}::text as value, {behind} as behind, {same} as same, {ahead} as ahead "
+    "from {table}{where} order by {column} desc limit 1"
+)
+_THERE = SQL("select exists (select from {table}{where}) as there")
 _UNFIT = SQL("select {columns} from {table}{where}")
 _CANONICAL = SQL("select {value}::text as value")
 
 
-def plan(client: Client, selection: Selection, known: Progress) -> ReadPlan | None:
-    """The next window of a selection with a cursor; None when its rows can have no news."""
+def plan(client: Client, selection: Selection, known: Progress, here: Origin) -> ReadPlan | None:
+    """The next window of a selection with a cursor; None when its rows can have no news. here: where the server is."""
     path = selection.stream.path
     bookmark = None if path in known.missing else known.bookmark
     _check(selection, bookmark)
@@ -58,15 +74,21 @@ def plan(client: Client, selection: Selection, known: Progress) -> ReadPlan | No
         return known.open
     with client.snapshot():
         exact = _canonical(client, selection)
-        upper = _upper(client, exact, bookmark)
+        _refuse_restored(client, exact, bookmark, here)
+        upper, ahead = _upper(client, exact, bookmark)
         if upper is None and bookmark is not None:
-            return None
+            if not _reads_nulls(selection):
+                return None
+            upper = bookmark["value"]
         detail = {"from": bookmark, "start": exact.start, "upper": upper}
         text = _text(client, exact, bookmark, detail)
-    stream = replace(selection.stream, ordered=_ordered(selection), notes=_notes(selection))
+    stream = replace(selection.stream, ordered=_ordered(selection), notes=_notes(selection, upper, ahead))
     selection = replace(selection, stream=stream)
     split = Split(key=path, streams=(selection,), bookmark=bookmark, detail=detail | {"text": text})
-    return ReadPlan(key=path, splits=(split,), after=_bookmark(selection, upper, text))
+    after = _bookmark(selection, upper, text) | ({"origin": here} if here else {})
+    if bookmark is not None and {**after, "origin": None} == {**bookmark, "origin": None}:
+        after = bookmark  # nothing new: it stays the same to the byte
+    return ReadPlan(key=path, splits=(split,), after=after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +109,19 @@ def passes(split: Split) -> list[Pass]:
     column, text = column_of(selection), tuple(sorted({*known, *detail["text"]}))
     ordered = selection.stream.ordered
     main = Pass(_window(selection, detail["upper"]), text, column if ordered else None, ordered)
-    if bookmark is None:
-        nulls = field(selection).nullable and selection.start is None
-        first = [Pass((SQL("{column} is null")(column=column),), text)] if nulls else []
-        return first + ([] if detail["upper"] is None else [main])
-    if bookmark["value"] is None:
-        return [main]
+    fresh = bookmark == detail["from"] and _reads_nulls(selection)
+    empty = [Pass((SQL("{column} is null")(column=column),), text)] if fresh else []
+    if bookmark is None or bookmark["value"] is None:
+        return empty + ([] if detail["upper"] is None else [main])
     value = literal(bookmark["value"], selection)
-    if selection.lookback and bookmark == detail["from"]:
-        return [_bounded(main, SQL(">="), column, _back(value, selection))]
+    if selection.lookback:  # a bookmark before the one that this window began at would look back further than that did
+        back = _bounded(_bounded(main, SQL("<"), column, value), SQL(">="), column, _back(value, selection))
+        return [*empty, replace(back, bookmarks=False), _bounded(main, SQL(">="), column, value)]
     if set(known) == set(text):
-        return [_bounded(main, SQL(">="), column, value)]
+        return [*empty, _bounded(main, SQL(">="), column, value)]
     # rows of the boundary come as they came before, so that the pipeline recognises them
-    return [replace(_bounded(main, SQL("="), column, value), text=known), _bounded(main, SQL(">"), column, value)]
+    boundary = replace(_bounded(main, SQL("="), column, value), text=known)
+    return [*(replace(p, text=known) for p in empty), boundary, _bounded(main, SQL(">"), column, value)]
 
 
 def bookmark_of(selection: Selection, schema: pa.Schema, last: pa.Scalar) -> dict[str, Any]:
@@ -122,6 +144,8 @@ def server_text(value: pa.Scalar) -> str:
         return _short(moment.isoformat(" ")) + ("+00" if value.type.tz else "")
     if isinstance(python, dt.time):
         return _short(python.isoformat())
+    if isinstance(python, bytes):
+        return "\\x" + python.hex()
     if isinstance(python, Decimal):
         return f"{python:f}"
     return repr(python) if isinstance(python, float) else str(python)
@@ -162,14 +186,17 @@ def _base(selection: Selection) -> str:
 
 
 def _bookmark(selection: Selection, value: str | None, text: list[str]) -> dict[str, Any]:
-    kept = {"text": sorted(text)} if text else {}
-    return {"cursor": selection.cursor, "type": _base(selection), "value": value} | kept
+    base = _base(selection)
+    kept: dict[str, Any] = {"zone": _ZONES[base]} if base in _ZONES else {}
+    return {"cursor": selection.cursor, "type": base, "value": value} | kept | ({"text": sorted(text)} if text else {})
 
 
 def _check(selection: Selection, bookmark: Any) -> None:
     """The cursor is a column that can be one, and the one of the bookmark."""
     path, cursor = selection.stream.path, selection.cursor or ""
-    next = f"--full-refresh reads it anew, or  wherry state reset  forgets the bookmark of {path}"
+    next = (
+        f"add --full-refresh to rebuild the table of {path}, or  wherry state reset DEST {path}  to read it all again"
+    )
     if cursor not in selection.stream.schema.names:
         if bookmark is not None:
             raise StateError(f"{path} has no column {cursor} any more, which its bookmark is for", next=next)
@@ -178,8 +205,11 @@ def _check(selection: Selection, bookmark: Any) -> None:
     base = _base(selection)
     if base not in _NUMBERS | _TIMES | _TEXTS | _OTHERS:
         type = (field(selection).metadata or {}).get(TYPE, b"this type").decode()
-        raise UsageError(f"{path}.{cursor} cannot be a cursor: {type} has no lasting order", key="cursor")
-    if selection.lookback and base not in _NUMBERS | _TIMES:
+        why = "its values start again after four billion transactions" if base == "xid" else "has no lasting order"
+        raise UsageError(
+            f"{path}.{cursor} cannot be a cursor: {type} {why}", key="cursor", next="choose another column"
+        )
+    if selection.lookback and base not in _SPANS:
         raise UsageError(f"{path}.{cursor} is {base}: nothing to look back by", key="lookback")
     if bookmark is not None and (bookmark["cursor"], _family(bookmark["type"])) != (cursor, _family(base)):
         was = f"{bookmark['cursor']} ({bookmark['type']})"
@@ -211,40 +241,68 @@ def _canonical(client: Client, selection: Selection) -> Selection:
     return selection
 
 
-def _upper(client: Client, selection: Selection, bookmark: Any) -> str | None:
-    """The greatest cursor value of the window; None if there is none, or none at or after the bookmark."""
-    value, behind = _greatest(client, selection, bookmark, ())
+def _refuse_restored(client: Client, selection: Selection, bookmark: Any, here: Origin) -> None:
+    """Raise when the server has gone back behind the bookmark; when it has another history, unless the bookmark's rows
+    are there."""
+    if not moved(client, selection, bookmark, here) or bookmark["value"] is None:
+        return
+    at = SQL("{column} = {value}")(column=column_of(selection), value=literal(bookmark["value"], selection))
+    sql = _THERE(table=table(selection), where=where(selection, [at])).render(Quoting())
+    if not client.fetch(sql, subject=selection.stream.path)[0]["there"]:
+        path = selection.stream.path
+        raise went_back(
+            selection, f"the server was restored, or a stand-by took over (timeline {bookmark['origin']['timeline']} → "
+            f"{here['timeline']}), and {path} has no row at its bookmark {bookmark['value']} any more",
+        )  # fmt: skip
+
+
+def _upper(client: Client, selection: Selection, bookmark: Any) -> tuple[str | None, bool]:
+    """The greatest cursor value of the window, and whether it lies ahead of the server's clock.
+
+    None if there is none, or none at or after the bookmark.
+    """
+    value, behind, ahead = _greatest(client, selection, bookmark, ())
     path, cursor = selection.stream.path, selection.cursor
     if behind:
-        raise StateError(
+        raise went_back(
+            selection,
             f"{path}.{cursor} ends at {value}, before its bookmark {bookmark['value']}: restored or made anew?",
-            next=f"--full-refresh reads it anew, or  wherry state reset  forgets the bookmark of {path}",
         )
     if selection.end is not None:
-        value, behind = _greatest(client, selection, bookmark, _until(selection))
+        value, behind, ahead = _greatest(client, selection, bookmark, _until(selection))
     if value in _ENDLESS:
         raise DataError(
             f"{path}.{cursor} holds {value}: as a bookmark it would hide all later rows",
             column=cursor,
             next="choose another cursor, or leave such rows out with --where",
         )
-    return None if behind else value
+    return (None, False) if behind else (value, ahead)
 
 
-def _greatest(client: Client, selection: Selection, bookmark: Any, bounds: Sequence[Part]) -> tuple[str | None, bool]:
+def _greatest(
+    client: Client, selection: Selection, bookmark: Any, bounds: Sequence[Part]
+) -> tuple[str | None, bool, bool]:
+    """(value, whether it lies before the bookmark, whether it lies ahead of the server's clock)."""
     column = column_of(selection)
     known = None if bookmark is None else bookmark["value"]
     behind: Part = SQL("false")
+    same: Part = SQL("false")
     if known is not None:
         behind = SQL("{column} < {known}")(column=column, known=literal(known, selection))
+        same = SQL("{column} = {known}")(column=column, known=literal(known, selection))
     sql = _MAX(
         column=column,
         behind=behind,
+        same=same,
+        ahead=_AHEAD[_base(selection)](column=column) if _base(selection) in _AHEAD else SQL("false"),
         table=table(selection),
         where=where(selection, [SQL("{column} is not null")(column=column), *bounds]),
     )
     found = client.fetch(sql.render(Quoting()), subject=selection.stream.path)
-    return (found[0]["value"], found[0]["behind"]) if found else (None, False)
+    if not found:
+        return None, False, False
+    (row,) = found
+    return known if row["same"] else row["value"], row["behind"], row["ahead"]  # 1.0 is 1.00: the text stays
 
 
 def _text(client: Client, selection: Selection, bookmark: Any, detail: dict[str, Any]) -> list[str]:
@@ -276,13 +334,33 @@ def _indexed(selection: Selection) -> bool:
     return (field(selection).metadata or {}).get(INDEX) == b"1" and _base(selection) not in _TEXTS
 
 
-def _notes(selection: Selection) -> tuple[str, ...]:
-    """What a user should know about this cursor."""
-    path, notes = selection.stream.path, list(selection.stream.notes)
-    if field(selection).nullable:
-        notes.append(f"{path}: rows whose {selection.cursor} is NULL are read by the first run only")
+def _reads_nulls(selection: Selection) -> bool:
+    return field(selection).nullable and selection.start is None and selection.nulls != "exclude"
+
+
+def _notes(selection: Selection, upper: str | None, ahead: bool) -> tuple[str, ...]:
+    """What a user should know about this cursor, one line each."""
+    notes, cursor, base = list(selection.stream.notes), selection.cursor, _base(selection)
+    if field(selection).nullable and selection.nulls == "include" and selection.start is None:
+        notes.append(
+            f"{cursor} may be NULL: such rows are read again by each run; make it NOT NULL, or --null-cursor exclude"
+        )
+    elif field(selection).nullable:
+        notes.append(f"{cursor} may be NULL: " + _NULLS["error" if selection.nulls == "error" else "exclude"])
     if not _indexed(selection):
-        notes.append(f"{path}: no index gives the order of {selection.cursor}; each run scans the table")
+        own = ' collate "C"' if base in _TEXTS else ""
+        notes.append(f"no index gives the order of {cursor}: each run scans the table; create index on ({cursor}{own})")
+    if base == "time":
+        notes.append(
+            f"{cursor} is a time of day: after midnight it starts again, and rows are missed; take a timestamp"
+        )
+    if base == "uuid" and upper is not None and upper[14] not in "67":
+        notes.append(f"{cursor} is not a UUID of version 6 or 7: later rows may sort before the bookmark and be missed")
+    if ahead:
+        notes.append(
+            f"{cursor} reaches {upper}, ahead of the server's clock: rows that come with an earlier value are missed; "
+            "correct it, or leave such rows out: --where"
+        )
     return tuple(notes)
 
 

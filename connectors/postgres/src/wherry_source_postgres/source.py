@@ -23,11 +23,12 @@ from wherry import (
     WherryError,
 )
 
-from wherry_source_postgres import catalog, cursors, queries
+from wherry_source_postgres import catalog, cursors, origin, queries
 from wherry_source_postgres.client import Client
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.cursors import Pass
 from wherry_source_postgres.decode import Decoder, as_text
+from wherry_source_postgres.origin import Origin
 from wherry_source_postgres.queries import unfit
 from wherry_source_postgres.streams import streams
 from wherry_source_postgres.types import READ, TYPE
@@ -61,11 +62,15 @@ class PostgresSource(Source):
 
     def plan(self, selected: Sequence[Selection], progress: Mapping[str, Progress]) -> Iterable[ReadPlan]:
         """One plan and one split a stream; with a cursor a window up to its greatest value now."""
+        here: Origin | None = None
         for selection in selected:
             path = selection.stream.path
             if selection.cursor is None or selection.mode == "replace":
                 yield ReadPlan(key=path, splits=(Split(key=path, streams=(selection,)),))
-            elif plan := self._window(selection, progress.get(path, Progress())):
+                continue
+            if here is None:
+                here = origin.now(self._client) if selection.stream.incarnation else {}
+            if plan := self._window(selection, progress.get(path, Progress()), here):
                 yield plan
 
     def read(self, split: Split) -> Iterator[Batch | Mark]:
@@ -87,10 +92,10 @@ class PostgresSource(Source):
         """Disconnect."""
         self._client.close()
 
-    def _window(self, selection: Selection, known: Progress) -> ReadPlan | None:
+    def _window(self, selection: Selection, known: Progress, here: Origin) -> ReadPlan | None:
         """The plan of a stream with a cursor; what is wrong with this stream alone is left for its read to raise."""
         try:
-            return cursors.plan(self._client, selection, known)
+            return cursors.plan(self._client, selection, known, here)
         except (StreamError, DataError, StateError) as error:
             path = selection.stream.path
             split = Split(key=path, streams=(selection,), detail={"error": error.to_json()})

@@ -97,8 +97,11 @@ def as_setting(stream: str, cursor: str) -> str:
     return f"streams: {json.dumps({glob.escape(stream): {'cursor': cursor}}, ensure_ascii=False)}"
 
 
-def doubts(choices: Sequence[Choice]) -> list[Line]:
-    """What is doubtful about how streams are synced, as far as the source tells."""
+def doubts(choices: Sequence[Choice], planned: Mapping[str, Sequence[str]] | None = None) -> list[Line]:
+    """What is doubtful about how streams are synced, as far as the source tells.
+
+    planned: what it said of a stream when the run was planned.
+    """
     from wherry.pipeline.select import AGAIN, adds_again
 
     found: list[Line] = []
@@ -108,13 +111,18 @@ def doubts(choices: Sequence[Choice]) -> list[Line]:
             found.append([("! ", "warn"), (f"{clean(stream.path)}: {AGAIN}", "")])
         if choice.remembered or not selection.cursor or selection.cursor not in stream.schema.names:
             continue
+        notes = (planned or {}).get(stream.path, ())
+        found += [[("! ", "warn"), (f"{clean(stream.path)}: {clean(note)}", "")] for note in notes]
         field, fields = stream.schema.field(selection.cursor), list(stream.schema)
         name = f"{clean(stream.path)}: cursor {clean(selection.cursor)}"
-        said = [note for note in stream.notes if selection.cursor in note]
+        said = [note for note in (*stream.notes, *notes) if selection.cursor in note]
         if field.nullable and any(not f.nullable for f in fields) and not any("null" in n.lower() for n in said):
-            found.append([("! ", "warn"), (f"{name} may be null: rows without a value are not seen as changes", "")])
+            what = {"include": "are read again by each run", "exclude": "are left out", "error": "end the run"}
+            advice = "; to leave them out: --null-cursor exclude" if selection.nulls == "include" else ""
+            said_ = f"{name} may be null: rows without a value {what[selection.nulls]}{advice}"
+            found.append([("! ", "warn"), (said_, "")])
         if not _indexed(field) and any(_indexed(f) for f in fields) and not any("index" in n for n in said):
-            found.append([("! ", "warn"), (f"{name} has no index: every run scans the whole table", "")])
+            found.append([("! ", "warn"), (f"{name} has no index: every run scans the whole table; create one", "")])
     return found
 
 

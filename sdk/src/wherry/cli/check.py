@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,7 @@ from wherry.errors import WherryError
 
 if TYPE_CHECKING:
     from wherry.cli.connect import End
+    from wherry.contracts.values import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,26 @@ def _place(source_end: End, destination_end: End, schema: str | None) -> Checked
     names = name_run(source_end.new(), source_end.connector, new_destination(destination_end), Settings(schema=schema))
     with holding(destination_end, names.pipeline, names.schema) as session, errors_of(destination_end):
         last = next((run for run in session.runs() if run.pipeline == names.pipeline), None)
+        progress = dict(session.progress)
+    doubts = _doubts(source_end, progress)
     before = "no run yet" if last is None else f"run {last.run}: {last.outcome or 'not finished'}"
     record = {"ok": True, "pipeline": names.pipeline, "schema": names.schema, "run": last.run if last else None}
-    return Checked(text=f"  pipeline {names.pipeline} → schema {names.schema} ({before})", record=record)
+    text = f"  pipeline {names.pipeline} → schema {names.schema} ({before})"
+    return Checked(
+        text="\n".join([text, *doubts]), record=record | {"notes": [line.removeprefix("! ") for line in doubts]}
+    )
+
+
+def _doubts(source_end: End, progress: Mapping[str, Progress]) -> list[str]:
+    """What is doubtful about the cursors in use: those of earlier runs, and those that the source itself proposes."""
+    from wherry.cli.advice import doubts
+    from wherry.pipeline.run import remembered_choices
+    from wherry.pipeline.select import Wishes, choose
+
+    known, choices = remembered_choices(progress), []
+    with reading(source_end) as source, source_end.errors():
+        for stream in source.discover():
+            with suppress(WherryError):  # what cannot be synced as it was is said by plan and sync
+                choices.append(replace(choose(stream, Wishes(), known.get(stream.path, {})), remembered=False))
+    told = {c.selection.stream.path: c.selection.stream.notes for c in choices if c.selection.cursor}
+    return ["".join(text for text, _ in line) for line in doubts(choices, told)]

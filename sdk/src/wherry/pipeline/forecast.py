@@ -132,6 +132,19 @@ def _outlook(
     )  # fmt: skip
 
 
+def _lag(selection: Selection) -> str:
+    """What becomes of rows that are committed late, behind the cursor."""
+    cursor, lookback = selection.cursor, selection.lookback
+    if not lookback:
+        return f"rows that are committed late, with an earlier {cursor}, are not seen: --lookback reads so much again"
+    timed = cursor in selection.stream.schema.names and _is_time(selection.stream.schema.field(cursor).type)
+    return f"rows that are committed up to {lookback:g}{' s' if timed else ''} behind the last {cursor} are seen"
+
+
+def _is_time(type: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(type) or pa.types.is_date(type))
+
+
 def _reads(selection: Selection, used: Bookmark | None, planned: _Planned | None, resumed: Progress | None) -> str:
     if selection.limit is not None:
         return f"the first {selection.limit:,} rows"
@@ -178,5 +191,7 @@ def _notes(selection: Selection, planned: _Planned | None, table: _Table) -> Ite
         yield "deletes are not seen" if selection.mode == "merge" else "updates and deletes are not seen"
     if adds_again(selection):
         yield AGAIN
+    if selection.cursor and selection.mode != "replace" and not selection.stream.changes and selection.limit is None:
+        yield _lag(selection)
     known = planned.selection.stream.notes if planned else ()
     yield from dict.fromkeys((*selection.stream.notes, *known))

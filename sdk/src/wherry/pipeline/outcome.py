@@ -29,6 +29,8 @@ class StreamOutcome:
     seconds: float = 0
     windows: list[tuple[str | None, str | None]] = field(default_factory=list)
     """Of each split that was read by a cursor: highest value before (None: the first time) and now."""
+    notes: tuple[str, ...] = ()
+    """What the source said of it when the run was planned, one line each."""
     kept: str | None = None
     """Of a stream that failed: the cursor's value at which its bookmark stands."""
 

@@ -24,6 +24,7 @@ from wherry.pipeline.names import SAMPLE, NameMap
 from wherry.pipeline.outcome import Outcome
 from wherry.pipeline.patience import Patience, patiently
 from wherry.pipeline.rejects import MaxRejects
+from wherry.pipeline.replay import without_replays
 from wherry.pipeline.select import Choice, Wishes, choose, matches, refuse_unheard
 from wherry.pipeline.sides import at_destination, at_source
 from wherry.pipeline.watch import Interrupt, Limits, Watch, within
@@ -121,12 +122,13 @@ def sync(
                 lambda: destination.open(names.pipeline, schema=names.schema, wait=settings.wait), at_destination
             )
             session = opened
-            stored = contact(lambda: opened.progress, at_destination)
+            stored = contact(lambda: without_replays(opened), at_destination)
         failpoint("K01")
         prepared = prepare(streams, stored, names, settings)
         refuse_unheard([c.selection for c in prepared.choices], settings.wishes, planner.filters)
         context = _context(prepared, session, destination, new_source, events, watch, stop, settings)
         _announce(context, prepared, session, labels)
+        _miss(context, session, {s.path for s in offered}, settings.wishes)
         _work(planner, context, prepared, settings)
         outcome = Outcome(
             run=session.lease.epoch, pipeline=names.pipeline, schema=names.schema,
@@ -180,7 +182,7 @@ def prepare(streams: Sequence[Stream], stored: Mapping[str, Progress], names: Na
         stored = _readable(stored, settings)
     else:
         stored = {key: known for key, known in stored.items() if envelopes.readable(known) is None}
-    remembered = _remembered(stored)
+    remembered = remembered_choices(stored)
     choices = [choose(s, wishes, remembered.get(s.path, {})) for s in streams]
     _refuse_losing_history(choices, remembered, settings)
     missing = {path for p in stored.values() for path in p.missing}
@@ -239,7 +241,8 @@ def _usable(
     return progress, anew
 
 
-def _remembered(stored: Mapping[str, Progress]) -> dict[str, dict[str, Any]]:
+def remembered_choices(stored: Mapping[str, Progress]) -> dict[str, dict[str, Any]]:
+    """What earlier runs settled, by stream path: see `envelope.choice`."""
     found: dict[str, dict[str, Any]] = {}
     for progress in stored.values():
         for envelope in envelopes.all_of(progress):
@@ -349,6 +352,23 @@ def _announce(context: Context, prepared: Prepared, session: Session, labels: Ma
     )  # fmt: skip
 
 
+def _miss(context: Context, session: Session, offered: set[str], wishes: Wishes) -> None:
+    """Say which streams the source offers no more: their tables stay as they are."""
+    alone = remembered_choices(session.progress).keys() & session.progress.keys()  # others may appear in mid-read
+    lost = [path for path in alone if path not in offered and wishes.wants(_named(path))]
+    if lost and wishes.limit is None:
+        shown = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5:,} more" if len(lost) > 5 else "")
+        text = f"no longer offered by the source, so their tables stay as they are: {shown}"
+        context.events.message(level="warning", text=f"{text}; to forget one: wherry state reset DEST STREAM")
+
+
+def _named(path: str) -> Stream:
+    import pyarrow as pa
+
+    namespace, _, name = path.rpartition(".")
+    return Stream(name=name, namespace=namespace or None, schema=pa.schema([]))
+
+
 def _work(planner: Source, context: Context, prepared: Prepared, settings: Settings) -> None:
     """Plan and read; streams without a plan have nothing new."""
     try:
@@ -374,6 +394,7 @@ def _rounds(planner: Source, context: Context, prepared: Prepared, settings: Set
         works = [_make(plan, progress, context, settings) for plan in plans]
         for work in works:
             work.refuse_uncovered()
+            _note(context, work)
         if works:
             count = min(settings.workers or 4, context.destination.capabilities.loads)
             Lanes(context, works, count, settings.fail_fast, settings.patience).run()
@@ -394,6 +415,15 @@ def _plans(
 
     with context.watch.waiting("source", "its read plans"):
         return patiently(plan, at_source, settings.patience, context.events, context.stop)
+
+
+def _note(context: Context, work: Work) -> None:
+    """Take down what the source said when it planned, beyond what it had said of the stream before."""
+    for selection in work.streams:
+        path = selection.stream.path
+        if path in context.outcomes and path in context.choices:
+            known = context.choices[path].selection.stream.notes
+            context.outcomes[path].notes = tuple(note for note in selection.stream.notes if note not in known)
 
 
 def _make(plan: ReadPlan, progress: Mapping[str, Progress], context: Context, settings: Settings) -> Work:

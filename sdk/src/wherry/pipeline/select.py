@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from wherry.contracts.values import MODES, Mode, Nulls, Selection, Stream
-from wherry.errors import UsageError
+from wherry.errors import StateError, UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +122,7 @@ def choose(stream: Stream, wishes: Wishes, remembered: Mapping[str, Any]) -> Cho
             rebuild = True  # rows kept by replacing carry no bookmark: only a complete read may be built upon
         elif remembered.get("mode") != "replace":
             _refuse_change(stream, wish, remembered)
+            _refuse_gone(stream, remembered)
     return Choice(selection=_settle(stream, wish, remembered), rebuild=rebuild, remembered=bool(remembered))
 
 
@@ -167,6 +168,11 @@ def _check(s: Selection) -> None:
     for option, column in [("cursor", s.cursor), *(("key", k) for k in s.key)]:
         if column is not None and names and column not in names:
             raise UsageError(f"{option}: stream {path} has no column {column!r}", key=option, next=near(column, names))
+    if s.mode == "append" and s.stream.changes:
+        raise UsageError(
+            f"mode append would add each change of stream {path} as a row, deletes among them", key="mode",
+            next="--mode merge keeps its rows as they are now, --mode history all their versions",
+        )  # fmt: skip
     if s.mode in ("merge", "history") and not s.key:
         raise UsageError(
             f"mode {s.mode} needs a key, and stream {path} has none", key="key", next="name it: --key COLUMN"
@@ -196,6 +202,19 @@ def _refuse_change(stream: Stream, wish: Wish, remembered: Mapping[str, Any]) ->
                 f"stream {stream.path} was synced with {name} {old or 'none'}, now {new} is asked",
                 key=name,
                 next=f"add --full-refresh to rebuild the table, or wherry state reset DEST {stream.path}",
+            )
+
+
+def _refuse_gone(stream: Stream, remembered: Mapping[str, Any]) -> None:
+    """The bookmark is for a cursor or key that the source no longer has: it was dropped, or renamed."""
+    names = stream.schema.names
+    for option, column in [("cursor", remembered.get("cursor")), *(("key", k) for k in remembered.get("key", ()))]:
+        if column is not None and names and column not in names:
+            raise StateError(
+                f"stream {stream.path} has no column {column!r} any more, which is the {option} of its bookmark",
+                key=option,
+                next=f"name the one to use now, and rebuild the table: --{option} COLUMN --full-refresh "
+                f"({near(column, names)}), or read it whole from now on: --mode replace --full-refresh",
             )
 
 

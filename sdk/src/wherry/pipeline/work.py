@@ -304,9 +304,11 @@ class Work:
         lasting = envelopes.open_(self._known.bookmark)
         found = {}
         for split in self.plan.splits:
-            again = split.bookmark is not None and split.bookmark == lasting.get("source") and not self.rebuilds
+            again = split.bookmark == lasting.get("source") and not self.rebuilds
             known = {s.stream.path for s in split.streams} if again else set()
             boundaries = {p: b for p, b in lasting.get("boundary", {}).items() if p in known}
+            if split.bookmark is None:  # no cursor value was ever seen: rows without one are all that is known
+                boundaries = {p: {"nulls": b["nulls"]} for p, b in boundaries.items() if "nulls" in b}
             alone = {p: boundary.old(b) for p, b in boundaries.items() if self.alone(p)}
             before = {p: b for p, b in boundaries.items() if not self.alone(p)}
             found[split.key] = self.seal(split.bookmark, alone) | ({"before": before} if before else {})

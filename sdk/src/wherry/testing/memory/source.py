@@ -237,12 +237,15 @@ class MemorySource(Source):
         return {"cursor": best.cast(pa.string()).as_py()} if best.is_valid else None
 
 
-def _mark_of(rows: pa.Table, cursor: str, start: Bookmark | None) -> Bookmark:
+def _mark_of(rows: pa.Table, cursor: str, start: Bookmark | None) -> Bookmark | None:
     """The last cursor value, as the text that gives it back exactly; never lower than where the read began."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    last = rows.column(cursor)[-1]
+    known = rows.column(cursor).drop_null()
+    if not len(known):
+        return start
+    last = known[-1]
     if start and pc.less(last, pa.scalar(start["cursor"]).cast(last.type)).as_py():
         return start
     return {"cursor": last.cast(pa.string()).as_py()}
@@ -258,8 +261,9 @@ def _within(rows: pa.Table, cursor: str, bookmark: Bookmark | None, selection: S
     if bookmark is not None:
         reached = pa.scalar(bookmark["cursor"]).cast(kind)
         limits.append((pc.greater_equal, _back(reached, selection.lookback) if selection.lookback else reached))
+    nulls = selection.nulls != "exclude" and selection.start is None
     for compare, value in limits:
-        rows = rows.filter(compare(rows.column(cursor), value))
+        rows = rows.filter(pc.fill_null(compare(rows.column(cursor), value), nulls))
     return rows
 
 
