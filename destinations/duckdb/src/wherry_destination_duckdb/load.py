@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -47,6 +48,7 @@ class DuckDBConnection(Connection):
         self._begun = self._failed = False
         self._views = 0
         self._stream: Stream | None = None
+        self._readers: weakref.WeakSet[pa.RecordBatchReader] = weakref.WeakSet()
 
     def _execute(self, statement: Part) -> duckdb.DuckDBPyConnection:
         self.rest()
@@ -87,7 +89,11 @@ class DuckDBConnection(Connection):
         self.rest()
         try:
             found = self._cursor.sql(text)
-            return None if found is None else _guarded(found.to_arrow_reader(65536))
+            if found is None:
+                return None
+            reader = found.to_arrow_reader(65536)
+            self._readers.add(reader)
+            return _guarded(reader)
         except duckdb.Error as error:
             raise translate(error, self._database.path, own=True) from error
 
@@ -174,7 +180,10 @@ class DuckDBConnection(Connection):
                 self._cursor.unregister(view)
 
     def close(self) -> None:
+        """What is still being read ends too: a result that somebody holds keeps the file open."""
         self.rollback()
+        for reader in self._readers:
+            reader.close()
         self._cursor.close()
 
 
