@@ -20,6 +20,7 @@ from wherry import SQL, AuthError, Literal, Quoting, SourceError, UsageError
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.failures import no_tls, translated
 from wherry_source_postgres.feed import ClosedError, Feed
+from wherry_source_postgres.watched import watched
 
 T = TypeVar("T")
 _BEGIN = SQL("""
@@ -44,6 +45,7 @@ class Client:
         self.config = config
         self.address, self.database = config.address()
         self.copied = 0
+        self._pid = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: asyncpg.Connection[Any] | None = None
 
@@ -53,18 +55,20 @@ class Client:
         begin = _BEGIN(milliseconds=Literal(self.config.statement_timeout * 1000)).render(Quoting())
         connection = self._connected()
         with self._errors():
-            self._run(connection.execute(begin))
+            self._pid = 0
+            self._ask(connection.execute(begin))
+            self._pid = self._ask(connection.fetchval("select pg_backend_pid()"))
         try:
             yield
         finally:
             if self._connection is not None and not self._connection.is_closed():
                 with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                    self._run(self._connection.execute("rollback"))
+                    self._run(self._connection.execute("rollback", timeout=_PATIENCE))
 
     def fetch(self, sql: str, *arguments: Any, subject: str = "") -> list[Any]:
         """All rows of a query inside `snapshot`. subject: what it is about, for messages."""
         with self._errors(subject):
-            return list(self._run(self._connected().fetch(sql, *arguments)))
+            return list(self._ask(self._connected().fetch(sql, *arguments)))
 
     def copy(self, sql: str, size: int, subject: str = "") -> Generator[bytes | None, None, None]:
         """The rows of a query inside `snapshot` as CSV, in blocks of about `size` bytes.
@@ -73,7 +77,7 @@ class Client:
         """
         feed = Feed()
         loop, connection = self._event_loop(), self._connected()
-        task = loop.create_task(_copy(connection, sql, feed, size))
+        task = loop.create_task(self._watched(connection, _Copy(connection, feed, size), sql))
         thread = threading.Thread(target=_drive, args=(loop, task, feed), name="postgres-copy", daemon=True)
         thread.start()
         try:
@@ -122,24 +126,40 @@ class Client:
                 if not Path(path).expanduser().is_file():
                     raise UsageError(f"{key}: no file {path}", key=key, next="correct the path")
             with self._errors():
-                self._connection = self._run(
-                    asyncpg.connect(
-                        config.dsn(),
-                        host=config.host,
-                        port=config.port,
-                        user=config.user,
-                        database=config.database,
-                        password=config.secret(),
-                        timeout=config.connect_timeout,
-                        statement_cache_size=0,  # poolers that switch servers between transactions have no statements
-                        server_settings={"application_name": "wherry"},
-                    )
-                )
+                self._connection = self._run(self._connect())
                 _keep_alive(self._connection)
             if config.plain(_encrypted(self._connection)):
                 self.close()
                 raise no_tls(self.address)
         return self._connection
+
+    async def _connect(self) -> asyncpg.Connection[Any]:
+        config = self.config
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(
+            config.dsn(),
+            host=config.host,
+            port=config.port,
+            user=config.user,
+            database=config.database,
+            password=config.secret(),
+            timeout=config.connect_timeout,
+            statement_cache_size=0,  # poolers that switch servers between transactions have no statements
+            server_settings={"application_name": "wherry"},
+        )
+        return connection
+
+    def _ask(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a query, with an eye on the server."""
+        assert self._connection is not None
+        return self._run(watched(work, self._connection, self._pid, self._connect, self._silence))
+
+    async def _watched(self, connection: asyncpg.Connection[Any], copy: _Copy, sql: str) -> str:
+        return await watched(copy.run(sql), connection, self._pid, self._connect, self._silence, lambda: copy.received)
+
+    @property
+    def _silence(self) -> float:
+        """Seconds without a byte after which the server is asked."""
+        return 2.0 * self.config.connect_timeout
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -150,28 +170,39 @@ class Client:
         return self._event_loop().run_until_complete(work)
 
 
-async def _copy(connection: asyncpg.Connection[Any], sql: str, feed: Feed, size: int) -> str:
-    """Run one COPY; what it receives ends with whole rows, as the protocol sends one row in each message."""
-    parts: list[bytes] = []
-    held = 0
+class _Copy:
+    """One COPY; what it receives ends with whole rows, as the protocol sends one row in each message.
 
-    async def take(data: bytes) -> None:
-        nonlocal held
-        parts.append(data)
-        held += len(data)
-        if held >= size:
-            block, held = b"".join(parts), 0
-            parts.clear()
-            feed.put(block)
+    received: bytes so far.
+    """
 
-    try:
-        status: str = await connection.copy_from_query(sql, output=take, format="csv", encoding="utf8")
-        if parts:
-            feed.put(b"".join(parts))
-    except (ClosedError, asyncio.CancelledError):
-        await connection.close(timeout=_PATIENCE)  # sends the cancel request first
-        raise
-    return status
+    def __init__(self, connection: asyncpg.Connection[Any], feed: Feed, size: int) -> None:
+        self.received = 0
+        self._connection = connection
+        self._feed = feed
+        self._size = size
+        self._parts: list[bytes] = []
+        self._held = 0
+
+    async def run(self, sql: str) -> str:
+        """The server's last word."""
+        try:
+            status: str = await self._connection.copy_from_query(sql, output=self._take, format="csv", encoding="utf8")
+            if self._parts:
+                self._feed.put(b"".join(self._parts))
+        except (ClosedError, asyncio.CancelledError):
+            await self._connection.close(timeout=_PATIENCE)  # sends the cancel request first
+            raise
+        return status
+
+    async def _take(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._held += len(data)
+        self.received += len(data)
+        if self._held >= self._size:
+            block, self._held = b"".join(self._parts), 0
+            self._parts.clear()
+            self._feed.put(block)
 
 
 def _drive(loop: asyncio.AbstractEventLoop, task: asyncio.Task[str], feed: Feed) -> None:

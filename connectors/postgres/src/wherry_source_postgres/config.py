@@ -35,7 +35,9 @@ class PostgresConfig(ConnectorConfig):
     sslrootcert: str | None = Field(None, description="file of trusted certificates")
     sslcert: str | None = Field(None, description="file of the client's certificate")
     sslkey: str | None = Field(None, description="file of the client's key")
-    connect_timeout: int = Field(10, ge=1, description="seconds to wait for a connection")
+    connect_timeout: int = Field(
+        10, ge=1, description="seconds to wait for a connection; twice as long for a sign of the server"
+    )
     statement_timeout: int = Field(0, ge=0, description="seconds after which the server ends a statement; 0: never")
 
     @field_validator("url")

@@ -16,7 +16,7 @@ T = TypeVar("T")
 _DOING = """
     select a.state, a.wait_event, (select c.bytes_processed from pg_stat_progress_copy as c where c.pid = a.pid)
       from pg_stat_activity as a where a.pid = %s"""
-_FOR_US = ("ClientRead", "ClientWrite", None)
+_FOR_US = ("ClientRead", "ClientWrite")
 Seen = tuple[Any, ...]
 
 
