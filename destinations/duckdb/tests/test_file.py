@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from wherry import LeaseError, ResourceError, StateError, UsageError
+from wherry import LeaseError, PolicyError, ResourceError, StateError, UsageError
 from wherry_destination_duckdb.destination import DuckDBDestination
 
 
@@ -228,3 +229,52 @@ def test_readers_left_open_end_with_their_session(driver: Any, make: Any, batche
     _, error = child.communicate(timeout=60)
     assert child.returncode == 0, error
     del reader
+
+
+def test_a_new_file_is_for_its_user_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        open_at(tmp_path / "x.duckdb").close()
+        (tmp_path / "shared.duckdb").touch(0o640)  # who may read it was chosen before
+        open_at(tmp_path / "shared.duckdb").close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x.duckdb").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "shared.duckdb").stat().st_mode) == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shared.duckdb", "x.duckdb"]
+
+
+@pytest.mark.parametrize("name", ["x.duckdb", "x.duckdb.wal", "x.duckdb.tmp"])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_planted_link_is_refused(tmp_path: Path, name: str, there: bool) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    if there and name != "x.duckdb":
+        open_at(tmp_path / "x.duckdb").close()
+    (tmp_path / name).symlink_to(victim)
+    for read_only in (False, True):
+        with pytest.raises(PolicyError, match="is a link") as caught:
+            open_at(tmp_path / "x.duckdb", read_only=read_only)
+        assert caught.value.exit_code == 11
+    assert victim.read_text() == "precious"
+
+
+def test_a_link_of_ones_own_to_a_database_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "big").mkdir()
+    (tmp_path / "x.duckdb").symlink_to(tmp_path / "big" / "real.duckdb")
+    for _ in range(2):
+        open_at(tmp_path / "x.duckdb").close()
+    assert (tmp_path / "x.duckdb").is_symlink()
+    assert [path.name for path in (tmp_path / "big").iterdir()] == ["real.duckdb"]
+
+
+def test_where_a_file_is_made_nothing_else_stands(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "database").write_text("precious")
+    (tmp_path / f"x.duckdb.new-{os.getpid()}").symlink_to(victim)
+    (tmp_path / "x.duckdb.new-99999999-notes").mkdir()
+    with pytest.raises(PolicyError, match="is there already, and is not ours"):
+        open_at(tmp_path / "x.duckdb")
+    assert (victim / "database").read_text() == "precious"
+    assert (tmp_path / "x.duckdb.new-99999999-notes").exists()

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import socket
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from wherry import (
     DestinationError,
     LeaseError,
+    PolicyError,
     ResourceError,
     StateError,
     UsageError,
@@ -35,6 +37,9 @@ _LOCK = threading.Lock()
 _HEAD = 12
 _MAGIC = b"DUCK"
 """The last of the first twelve bytes of every database file."""
+_NEW = "database"
+"""A file that is being made, in a folder of its own."""
+_LOOK = "see who put it there, and remove it; or choose another path"
 _SETTINGS = {"preserve_insertion_order": False, "python_enable_replacements": False}
 
 
@@ -57,6 +62,8 @@ class Database:
     holders: dict[str, object] = field(default_factory=dict)
     absent: str = ""
     broken: WherryError | None = None
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    """Held by whoever moves rows so wide that the engine's memory is enough for one statement at a time."""
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the same database, in UTC."""
@@ -120,6 +127,7 @@ def open_file(
 
 def _open(file: Path, settings: dict[str, Any], read_only: bool) -> Database:
     path = os.path.realpath(file)
+    _refuse_links(file, path)
     known = _OPEN.get(path)
     if known is not None and (read_only or not known.read_only):
         known.users += 1
@@ -135,12 +143,34 @@ def _open(file: Path, settings: dict[str, Any], read_only: bool) -> Database:
     return database
 
 
+def _refuse_links(file: Path, path: str) -> None:
+    """A link to a database is its user's own; one that another user put there, or that leads to another file, is not.
+
+    Nor do the engine's own files beside the database lead anywhere else.
+    """
+    for beside in (f"{path}.wal", f"{path}.tmp"):
+        if os.path.islink(beside):
+            raise PolicyError(f"{beside} is a link: nothing is written through it", key="path", next=_LOOK)
+    if not file.is_symlink():
+        return
+    if file.lstat().st_uid not in (os.geteuid(), 0):
+        raise PolicyError(f"{file} is a link of another user: nothing is written through it", key="path", next=_LOOK)
+    if not _is_database(path):
+        raise PolicyError(f"{file} is a link to {path}, which is no DuckDB database", key="path", next=_LOOK)
+
+
 def _refuse_others(path: str) -> None:
     """The engine opens files of other formats too, as a view of what they hold: nothing can be kept in those."""
+    if not _is_database(path):
+        raise UsageError(f"{path} is not a DuckDB database file", key="path", next="choose another file")
+
+
+def _is_database(path: str) -> bool:
+    """Whether it is one, or may become one: empty, not there, or for the engine to say."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         head = file.read(_HEAD)
-        if head and head[-len(_MAGIC) :] != _MAGIC:
-            raise UsageError(f"{path} is not a DuckDB database file", key="path", next="choose another file")
+        return not head or head[-len(_MAGIC) :] == _MAGIC
+    return True
 
 
 def _create(path: Path, settings: dict[str, Any]) -> None:
@@ -160,18 +190,25 @@ def _create(path: Path, settings: dict[str, Any]) -> None:
             )  # fmt: skip
         aside = path.with_name(f"{path.name}.new-{os.getpid()}")
         try:
-            made = _connect(str(aside), settings, False, shown=str(path))
+            aside.mkdir(0o700)  # never what somebody else put there
+        except FileExistsError:
+            raise PolicyError(f"{aside} is there already, and is not ours", key="path", next=_LOOK) from None
+        try:
+            made = _connect(str(aside / _NEW), settings, False, shown=str(path))
             failpoint("K03")
             made.close()
             failpoint("K05")
-            if path.exists():
+            private = 0o600
+            if path.exists():  # made empty by somebody who chose who may read it
+                private = stat.S_IMODE(path.stat().st_mode)
                 path.unlink()
+            (aside / _NEW).chmod(private)
             with contextlib.suppress(FileExistsError):  # another process was faster
-                os.link(aside, path)
+                os.link(aside / _NEW, path)
             _keep(path.parent)
             failpoint("K06")
         finally:
-            aside.unlink(missing_ok=True)
+            _remove(aside)
     except OSError as error:
         raise exhausted(error, path) or ResourceError(
             f"cannot create {path}: {error.strerror or error}", key="path", next="choose a folder you can write to"
@@ -191,10 +228,19 @@ def _keep(folder: Path) -> None:
 def _sweep(path: Path) -> None:
     """Remove what killed processes left of a creation."""
     for aside in path.parent.glob(f"{_glob(path.name)}.new-*"):
-        number = re.match(r"\.new-(\d+)", aside.name[len(path.name) :])
+        number = re.fullmatch(r"\.new-(\d+)", aside.name[len(path.name) :])
         if number and not _alive(int(number[1])):
-            with contextlib.suppress(OSError):
-                aside.unlink()
+            _remove(aside)
+
+
+def _remove(aside: Path) -> None:
+    """A folder that a database was made in, with what we and the engine put there; no link is followed."""
+    with contextlib.suppress(OSError):
+        if aside.is_symlink():
+            return
+        for name in (_NEW, f"{_NEW}.wal"):
+            (aside / name).unlink(missing_ok=True)
+        aside.rmdir()
 
 
 def _glob(name: str) -> str:
