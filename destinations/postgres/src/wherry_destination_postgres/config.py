@@ -40,6 +40,9 @@ class PostgresConfig(ConnectorConfig):
     sslkey: str | None = Field(None, description="file of the client's key")
     lease: int = Field(60, ge=2, description="seconds without a sign of life after which another run may take over")
     lock_timeout: float = Field(30, gt=0, description="seconds to wait for a lock that another session holds")
+    statement_timeout: float = Field(
+        0, ge=0, description="seconds after which the server ends a statement (a COPY excepted); 0: never"
+    )
     connect_timeout: int = Field(10, ge=1, description="seconds to wait for a connection")
 
     @field_validator("url")

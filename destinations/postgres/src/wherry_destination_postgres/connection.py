@@ -81,7 +81,8 @@ def _settings(config: PostgresConfig) -> Part:
         "timezone": "UTC", "datestyle": "ISO", "intervalstyle": "postgres", "extra_float_digits": "1",
         "standard_conforming_strings": "on", "default_transaction_isolation": "read committed",
         "row_security": "off",  # a policy that hides rows from us is an error, not a partial rewrite
-        "lock_timeout": str(round(config.lock_timeout * 1000)), "statement_timeout": "0", "transaction_timeout": "0",
+        "lock_timeout": str(round(config.lock_timeout * 1000)), "transaction_timeout": "0",
+        "statement_timeout": _milliseconds(config.statement_timeout),
         "idle_session_timeout": "0", "idle_in_transaction_session_timeout": milliseconds,
         "tcp_keepalives_idle": str(max(1, config.lease // 3)), "tcp_user_timeout": milliseconds,
     }  # fmt: skip
@@ -91,6 +92,10 @@ def _settings(config: PostgresConfig) -> Part:
         "join pg_settings as s on lower(s.name) = v.name union all "
         "select set_config(name, 'on', false), 0 from pg_settings where name = 'synchronous_commit' and setting = 'off'"
     ).format(rows=rows)  # a commit that was reported has to be on disk
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))
 
 
 class PostgresConnection(Connection):
@@ -109,6 +114,7 @@ class PostgresConnection(Connection):
         self._config = config
         self._place = config.reference_text()
         self._begun = False
+        self._unlimited = False
 
     @property
     def pid(self) -> int:
@@ -136,6 +142,8 @@ class PostgresConnection(Connection):
             self.session.close()
             self.session = _session(self._config, self.name)
         self._spoke = time.monotonic()
+        if self._unlimited and self.session.info.transaction_status != pq.TransactionStatus.INERROR:
+            self._limit(self._config.statement_timeout)
         with self.translating(statement), self.session.cursor() as cursor:
             cursor.execute(text(statement))
             yield cursor
@@ -145,7 +153,7 @@ class PostgresConnection(Connection):
         """Errors of the server leave as ours; one about a lock names who held it."""
         try:
             yield
-        except psycopg.errors.LockNotAvailable as error:
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
             raise translated(error, self._place, self._blocker(statement)) from None
         except psycopg.errors.InsufficientPrivilege as error:
             raise denied(error, self._place, self.session.info.user, text(statement).decode()) from None
@@ -155,6 +163,17 @@ class PostgresConnection(Connection):
     def ping(self) -> None:
         if time.monotonic() - self._spoke > _SILENCE:
             self.run(SQL("select 1"))
+
+    def unlimited(self) -> None:
+        """Before a COPY, which lasts as long as the source takes: no time limit, up to the next statement."""
+        if self._config.statement_timeout:
+            self._limit(0)
+
+    def _limit(self, seconds: float) -> None:
+        statement = SQL("set statement_timeout to {ms}").format(ms=Literal(_milliseconds(seconds)))
+        with self.translating(statement):
+            self.session.execute(text(statement))
+        self._unlimited = not seconds
 
     def settle(self) -> None:
         """End a COPY that is under way, its rows taken."""
@@ -201,11 +220,15 @@ class PostgresConnection(Connection):
                 found = other.execute(text(query)).fetchone()
         except psycopg.Error:
             return ""
-        return f" held by pid {found[0]} (user {found[1]}, application {found[2]!r})" if found else ""
+        if not found:
+            return ""
+        pid, user, application, state, query = found  # what may be a value in the query is left out
+        return f" held by pid {pid} (user {user}, application {application!r}, {state or 'at work'}: {query or '?'})"
 
 
-_HOLDERS = SQL("""
-    select a.pid, a.usename, a.application_name
+_HOLDERS = SQL(r"""
+    select a.pid, a.usename, a.application_name, a.state,
+           left(regexp_replace(regexp_replace(a.query, '[''$].*', '…'), '\s+', ' ', 'g'), 100)
       from pg_locks as l join pg_stat_activity as a on a.pid = l.pid
      where l.granted and l.pid <> {me}
        and (l.locktype = 'advisory'

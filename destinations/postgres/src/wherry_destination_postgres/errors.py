@@ -83,6 +83,13 @@ def translated(error: psycopg.Error, place: str, blocker: str = "") -> WherryErr
         return DestinationError(
             f"{place}: waited too long for a lock{blocker}", key="lock_timeout", next="end that session, then run again"
         )
+    if state == "57014":
+        asked = "statement timeout" in _first(error)
+        what = f"a statement took longer than it may{blocker and ', maybe for a lock' + blocker}"
+        return DestinationError(
+            f"{place}: {what if asked else _first(error)}", key="statement_timeout" if asked else None,
+            next="end what holds it, or raise statement_timeout; then run again" if asked else "ask who cancelled it",
+        )  # fmt: skip
     if state == "53100":
         return DestinationError(f"{place}: the server's disk is full", next="make room on the server, then run again")
     if state == "25006":

@@ -77,6 +77,7 @@ class CopyWriter(Writer):
         from wherry_destination_postgres.connection import text
 
         self._connection.settle()
+        self._connection.unlimited()
         self._plain = True
         with self._translating():
             self._cursor = self._connection.session.cursor()

@@ -30,7 +30,7 @@ class Limits:
     """
 
     run: float | None = None
-    quiet: float = 30
+    quiet: float = 10
     stall: float | None = 6 * 3600
     leave: float = 3
     end: float = 7
