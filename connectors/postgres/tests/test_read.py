@@ -148,6 +148,26 @@ def test_a_wrong_filter_says_what_the_server_said(database: psycopg.Connection[A
         rows(source, "t", where="nextval('s') > 0")
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        "true); commit; drop table canary; --",
+        "true)) to stdout; commit; drop table canary; copy (select (1",
+        "true); drop table canary; select (true",
+        "true /*",
+        "true) -- ",
+    ],
+)
+def test_a_filter_is_one_condition_and_no_second_statement(
+    database: psycopg.Connection[Any], source: PostgresSource, where: str
+) -> None:
+    database.execute("create table t (id int); create table canary (id int); insert into t values (1)")
+    with pytest.raises(UsageError, match="where: ") as caught:
+        rows(source, "t", where=where)
+    assert caught.value.key == "where"
+    assert database.execute("select count(*) from canary").fetchone() == (0,)
+
+
 def test_an_error_in_mid_copy_is_the_servers_and_shows_no_value(
     database: psycopg.Connection[Any], source: PostgresSource
 ) -> None:

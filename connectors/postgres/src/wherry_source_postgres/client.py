@@ -70,6 +70,11 @@ class Client:
         with self._errors(subject):
             return list(self._ask(self._connected().fetch(sql, *arguments)))
 
+    def refuse_several(self, sql: str, subject: str = "") -> None:
+        """Raise unless this is one statement that the server understands: COPY would run what follows a semicolon."""
+        with self._errors(subject):
+            self._run(self._connected().prepare(sql))
+
     def copy(self, sql: str, size: int, subject: str = "") -> Generator[bytes | None, None, None]:
         """The rows of a query inside `snapshot` as CSV, in blocks of about `size` bytes.
 

@@ -105,6 +105,8 @@ class PostgresSource(Source):
         path = selection.stream.path
         decoder = Decoder(_with_text(schema, {*part.text, *cursors.wished_texts(selection)}))
         sql = queries.rows(selection, schema, part.bounds, part.order)
+        if selection.where:
+            self._client.refuse_several(sql, path)
         size = min(max(self.run.bytes // 16, _SMALL), _LARGE)
         with closing(self._client.copy(sql, size, path)) as blocks:
             for block in blocks:
