@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from wherry import DataError, Selection, StateError, UsageError
+from wherry import Selection, StateError, UsageError
 
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -32,18 +32,15 @@ class Cursor:
             )
         self._known = known
         self._highest: Any = None
+        self._was: Any = None
+        self._end: Any = None
+        """The highest value in the file, also of rows that are not read."""
         self._from = self._lower(known)
         self._until = self._scalar(selection.end, "end") if selection.end is not None else None
 
-    def keep(self, rows: pa.RecordBatch, file: str) -> pa.RecordBatch:
-        """The rows to load. Raises `DataError` in append for a row without a cursor value, which would be lost."""
-        column = rows.column(self.column)
-        if column.null_count and self._selection.mode == "append":
-            raise DataError(
-                f"file {file}: cursor column {self.column} has empty values, whose rows cannot be told old from new",
-                column=self.column,
-                next="merge by key instead: --mode merge --key COLUMN",
-            )
+    def keep(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows to load; those without a cursor value are among them each time, the pipeline knows them again."""
+        self._see_end(rows.column(self.column))
         if self._from is not None:
             rows = rows.filter(pc.fill_null(pc.greater_equal(rows.column(self.column), self._from), True))
         if self._until is not None:
@@ -51,11 +48,32 @@ class Cursor:
         self._see(rows.column(self.column))
         return rows
 
+    def refuse_older(self, file: str) -> None:
+        """Raise when the file, read to its end, has rows, but none as late as the bookmark: it is not what it was."""
+        if self._known is None or self._end is None or not pc.less(self._end, self._was).as_py():
+            return
+        raise StateError(
+            f"file {file}: {self.column} ends at {self._end.cast(pa.string()).as_py()}, before its bookmark "
+            f"{self._known['value']}: an older file, or another one",
+            key="cursor",
+            next=self._ways_on(),
+        )
+
     def to_json(self) -> dict[str, str] | None:
         """The highest value so far."""
         if self._highest is None:
             return self._known
         return {"type": str(self._type), "value": self._highest.cast(pa.string()).as_py()}
+
+    def _ways_on(self) -> str:
+        path = self._selection.stream.path
+        again = f"wherry state reset DEST {path}  to read it all again into it"
+        return f"add --full-refresh to rebuild the table of {path}, or  {again}"
+
+    def _see_end(self, column: pa.Array) -> None:
+        top = pc.max(column)
+        if top.is_valid and (self._end is None or pc.greater(top, self._end).as_py()):
+            self._end = top
 
     def _see(self, column: pa.Array) -> None:
         top = pc.max(column)
@@ -74,9 +92,9 @@ class Cursor:
             raise StateError(
                 f"cursor {self.column} is {self._type} now and was {known['type']}",
                 key="cursor",
-                next="read it anew: --full-refresh, or forget the bookmark: wherry state reset",
+                next=self._ways_on(),
             ) from None
-        self._highest = value
+        self._highest = self._was = value
         return self._back(value)
 
     def _back(self, value: Any) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from wherry import Batch, Mark, Selection, StreamError
+from wherry import Batch, Mark, Selection, StateError, StreamError
 
 from wherry_source_files.client import LocalFile
 from wherry_source_files.formats import Reader, new_reader
@@ -98,13 +98,15 @@ class Reading:
             if self._stop.is_set():
                 return
             if self._cursor is not None:
-                rows = self._cursor.keep(rows, file.rel)
+                rows = self._cursor.keep(rows)
             if self._left is not None:
                 rows = rows.slice(0, self._left)
                 self._left -= rows.num_rows
             yield Batch(stream=self._path, data=self._stamp(rows, file))
             if self._left == 0:
                 return
+        if self._cursor is not None and not self._stop.is_set():
+            self._cursor.refuse_older(file.rel)
         if self._selection.end is None and not self._stop.is_set():  # beyond an end rows are still to come
             self._seen[file.rel] = file.entry()
 
@@ -134,6 +136,12 @@ class Reading:
         if name is None or self._selection.mode == "replace":
             return None
         if name not in schema.names:
+            if self._known_cursor is not None:
+                raise StateError(
+                    f"stream {self._path} has no column {name} any more, which is the cursor of its bookmark",
+                    key="cursor",
+                    next="name the one to use now, and rebuild the table: --cursor COLUMN --full-refresh",
+                )
             raise StreamError(f"stream {self._path} has no column {name} to use as cursor", key="cursor")
         from wherry_source_files.cursor import Cursor
 
