@@ -20,8 +20,8 @@ class LedgerSource(wherry.Source):
 
     class Config(wherry.ConnectorConfig):
         """folder: of the ledger. until: the last seq that has happened yet. rows: of a batch. pause: seconds before
-        each batch. stall: a stream that never yields its second batch. fail: seq before which the read fails. gone: see
-        the source."""
+        each batch. stall: a stream that never yields its second batch; hang: nor hears that it is to stop. fail: seq
+        before which the read fails. gone: see the source."""
 
         reference = "folder"
         folder: str
@@ -29,6 +29,7 @@ class LedgerSource(wherry.Source):
         rows: int = 1000
         pause: float = 0
         stall: str = ""
+        hang: str = ""
         fail: int = 0
         gone: int = 0
 
@@ -70,6 +71,8 @@ class LedgerSource(wherry.Source):
                 time.sleep(self.config.pause)
             if self.config.stall == name and start:
                 self.run.stop.wait()
+            if self.config.hang == name and start:
+                time.sleep(3600)
             if self.run.stop.is_set():
                 return
             bookmark = {"seq": rows["seq"][-1].as_py()}

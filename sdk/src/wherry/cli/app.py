@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @dataclass
 class App:
     """args: the command line.  debug: show tracebacks.  recorders: keep the error that ends the command as an event.
-    left: threads are in calls that do not return; the process ends without waiting for them.
+    left: threads may be in calls that do not return, or were interrupted: the process ends without a farewell.
 
     Everything else is made when first asked for.
     """

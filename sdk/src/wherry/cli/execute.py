@@ -66,7 +66,7 @@ def execute(app: App, job: Job) -> int:
             outcome = _sync(job, destination, names, events, stop, give_up)
     except KeyboardInterrupt:
         stopped = stop.as_error()
-        code, app.recorders = 128 + stopped.signal, recorders
+        code, app.recorders, app.left = 128 + stopped.signal, recorders, True
         raise stopped from None
     except WherryError as error:
         code = error.exit_code
@@ -76,7 +76,7 @@ def execute(app: App, job: Job) -> int:
     finally:
         _finished(events, outcome, code, began)
         events.close()
-    app.left = outcome.left
+    app.left = outcome.left or stop.number is not None
     code = _tell(app, job, outcome)
     unheard = next((found for recorder in recorders if (found := getattr(recorder, "failed", None))), None)
     if unheard is not None and not code:

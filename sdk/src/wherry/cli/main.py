@@ -82,7 +82,7 @@ def main() -> None:
     _leave_no_core()
     install(lambda text: app.redactor.redact(text))
     code = run(sys.argv[1:], app)
-    if app.left:  # the interpreter's own end would wait for threads, or crash under them
+    if app.left:  # the interpreter's own end would wait for threads, crash under them, or complain of them
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
