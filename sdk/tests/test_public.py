@@ -40,7 +40,8 @@ FIELDS = {  # "?": has a default
     "Receipt": "load_id seq committed_at applied? notes?",
     "Lease": "pipeline schema epoch holder since seconds?",
     "RunRecord": "run pipeline holder started finished? outcome? read? inserted? updated? deleted? rejected?",
-    "Capabilities": "modes? schema_changes? types? atomic? loads? identifier_limit? case_sensitive? sql? handoffs?",
+    "Capabilities": "modes? schema_changes? types? columns? atomic? loads? identifier_limit? case_sensitive? sql? "
+    "handoffs?",
 }
 METHODS = {  # "*": abstract
     "Source.__init__": "(self, config)",
@@ -56,6 +57,7 @@ METHODS = {  # "*": abstract
     "Destination.label": "(self)",
     "Destination.schema_for": "(self, proposed)",
     "*Destination.storage": "(self, field)",
+    "Destination.refuses": "(self, field, column)",
     "*Destination.open": "(self, pipeline, *, schema, join=None, read_only=False, wait=0)",
     "Destination.pipelines": "(self)",
     "*Session.start": "(self, plan)",

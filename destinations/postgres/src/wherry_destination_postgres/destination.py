@@ -26,6 +26,7 @@ class PostgresDestination(SqlDestination):
             {"bool", "int", "float", "decimal", "decimal256", "text", "binary", "date", "time", "timestamp",
              "timestamptz", "interval", "json", "uuid"}
         ),
+        columns=1590,
         loads=4,
         identifier_limit=63,
         case_sensitive=True,

@@ -18,7 +18,8 @@ class Capabilities:
 
     schema_changes: of "add" (columns) and "widen" (types).  types: families kept natively, of bool, int, uint64,
     float, decimal, decimal256, text, binary, date, time, timestamp, timestamptz, timestamp_ns, interval, list,
-    struct, map, json, uuid; others are kept by a written fallback (`Destination.storage`).
+    struct, map, json, uuid; others are kept by a written fallback (`Destination.storage`).  columns: that a table may
+    have, besides the handful that Wherry adds.
     atomic: rows and bookmark commit together per "load", or per "table" through an intent record.
     loads: loads that may be open at once.  identifier_limit: bytes.  case_sensitive: names that differ only by case
     are different names.  sql: `Session.execute` works.  handoffs: byte formats taken as they come from a source.
@@ -27,6 +28,7 @@ class Capabilities:
     modes: frozenset[Mode] = frozenset(MODES)
     schema_changes: frozenset[str] = frozenset({"add", "widen"})
     types: frozenset[str] = frozenset()
+    columns: int = 10_000
     atomic: Literal["load", "table"] = "load"
     loads: int = 4
     identifier_limit: int = 255

@@ -61,6 +61,7 @@ class Conformer:
         self.version = 0
         self.told = target.schema if live is None else live
         """Columns that are no news: of a new table, all that its first batch brings."""
+        self._live = live
         self._destination = destination
         self._names = names
         self._lock = threading.Lock()
@@ -81,6 +82,8 @@ class Conformer:
 
     def conform(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Change | None]:
         """The batch with the table's names and types, and what it changed of the table's columns."""
+        if self._kept is None:
+            self._refuse_too_wide(batch.num_columns)
         with self._lock:
             fields: list[pa.Field] = []
             columns: list[pa.Array] = []
@@ -181,6 +184,11 @@ class Conformer:
         name = self._names.column(self.selection.stream.path, field.name)
         index = self.target.schema.get_field_index(name)
         current = self.target.schema.field(index) if index >= 0 else None
+        if wanted is None and column.null_count == len(column):  # says nothing of a type: the table's own stays
+            known = current if current is not None else self._lived(name)
+            if known is not None:
+                self._keep(field.name, known, index)
+                return known, pa.nulls(len(column), known.type)
         if pa.types.is_null(field.type):  # not a type yet: the column comes with its first value
             return None if current is None else (current, pa.nulls(len(column), current.type))
         for candidate in self._candidates(field, current):
@@ -195,6 +203,17 @@ class Conformer:
             f"column {field.name!r}: no type of the destination holds both {types.show(field)} and what is there",
             next=f"give the column a type: --type {field.name}=text",
         )
+
+    def _lived(self, name: str) -> pa.Field | None:
+        """The column in the table that readers see."""
+        index = -1 if self._live is None else self._live.get_field_index(name)
+        return None if self._live is None or index < 0 else self._live.field(index)
+
+    def _refuse_too_wide(self, columns: int) -> None:
+        most = self._destination.capabilities.columns
+        if columns > most:
+            told = f"stream {self.selection.stream.path}: {columns:,} columns"
+            raise SchemaError(f"{told}, and a table takes {most:,}", next="choose those to keep: --columns NAME,…")
 
     def _force(self, field: pa.Field, column: pa.Array) -> pa.Array:
         try:
@@ -254,6 +273,8 @@ class Conformer:
             self.target = replace(self.target, schema=schema)
             return
         schema = schema.append(final) if index < 0 else schema.set(index, final)
+        if index < 0 and len(schema) > self._destination.capabilities.columns:
+            self._refuse_too_wide(len(schema))
         self.target = replace(self.target, schema=schema)
         self.version += 1
 
