@@ -14,7 +14,8 @@ _RELATIONS = """
 select c.oid::int8 as oid, n.nspname as namespace, c.relname as name, c.relkind::text as kind,
        c.reltuples::float8 as rows, obj_description(c.oid, 'pg_class') as comment,
        has_schema_privilege(n.oid, 'usage') and (has_table_privilege(c.oid, 'select')
-           or has_any_column_privilege(c.oid, 'select')) as readable
+           or has_any_column_privilege(c.oid, 'select')) as readable,
+       c.relrowsecurity and row_security_active(c.oid) as filtered
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition

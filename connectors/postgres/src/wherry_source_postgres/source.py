@@ -8,11 +8,14 @@ from dataclasses import replace
 
 import pyarrow as pa
 from wherry import (
+    SQL,
     Batch,
     Bookmark,
     DataError,
+    Literal,
     Mark,
     Progress,
+    Quoting,
     ReadPlan,
     Selection,
     Source,
@@ -33,6 +36,11 @@ from wherry_source_postgres.queries import unfit
 from wherry_source_postgres.streams import streams
 from wherry_source_postgres.types import READ, TYPE
 
+# no rows, yet pages: what vacuum leaves of an empty table has none
+_HIDDEN = SQL(
+    "select row_security_active({table}::regclass) and exists (select from pg_partition_tree({table}::regclass)"
+    " where pg_relation_size(relid) > 0) as hidden"
+)
 _SMALL, _LARGE = 64 << 10, 4 << 20
 """Bounds of the CSV text that becomes one batch, in bytes."""
 
@@ -80,13 +88,28 @@ class PostgresSource(Source):
         if incremental and "error" in split.detail:
             raise WherryError.from_json(split.detail["error"])
         schema = _selected(selection)
+        read = False
         with self._client.snapshot():
             for part in cursors.passes(split) if incremental else [Pass()]:
                 if self.run.stop.is_set():
                     return
-                yield from self._rows(selection, schema, part, selection.cursor if incremental else None)
+                for item in self._rows(selection, schema, part, selection.cursor if incremental else None):
+                    read = read or isinstance(item, Batch)
+                    yield item
         if not incremental and selection.limit is None and not self.run.stop.is_set():
+            if not read:
+                self._refuse_hidden(selection)
             yield Mark(complete=(selection.stream.path,))
+
+    def _refuse_hidden(self, selection: Selection) -> None:
+        """Raise for a table that looks empty because this user may see none of its rows."""
+        sql = _HIDDEN(table=Literal(queries.table(selection).render(Quoting()))).render(Quoting())
+        with self._client.snapshot():
+            if self._client.fetch(sql, subject=selection.stream.path)[0]["hidden"]:
+                raise StreamError(
+                    f"{selection.stream.path}: row-level security shows this user no row of a table that holds some",
+                    next="give the user a policy, or the attribute BYPASSRLS; if it is empty: vacuum it",
+                )
 
     def close(self) -> None:
         """Disconnect."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -42,8 +43,15 @@ def _stream(catalog: Catalog, relation: Relation) -> Stream:
         description=about["comment"],
         row_estimate=int(about["rows"]) if about["rows"] >= 0 and about["kind"] in "rpmf" else None,
         incarnation=identity if catalog.incarnation else "",
-        notes=() if about["readable"] else (f"{relation.path}: this user may not select from it",),
+        notes=tuple(_notes(relation)),
     )
+
+
+def _notes(relation: Relation) -> Iterator[str]:
+    if not relation.about["readable"]:
+        yield f"{relation.path}: this user may not select from it"
+    if relation.about["filtered"]:
+        yield f"{relation.path}: row-level security may hide rows from this user; it reads what it may see"
 
 
 def _key(relation: Relation) -> tuple[str, ...]:
