@@ -78,7 +78,7 @@ class Proxy:
         self.opened = self.sent = self.commits = 0
         self.done: list[str] = []
         self._rate = self._delay = self._idle = 0.0
-        self._refusing = self._plain = False
+        self._refusing = self._plain = self._frozen = False
         self._at: dict[int, End | Literal["corrupt"]] = {}
         self._doubts: dict[int, tuple[Answer, float]] = {}
         self._loop = asyncio.new_event_loop()
@@ -105,7 +105,7 @@ class Proxy:
     def clear(self) -> None:
         """Pass everything from now on; what is frozen goes on."""
         self._rate = self._delay = self._idle = 0.0
-        self._refusing = self._plain = False
+        self._refusing = self._plain = self._frozen = False
         self._at.clear()
         self._doubts.clear()
         for link in self.links:
@@ -131,8 +131,9 @@ class Proxy:
         """Answer to every client that asks for TLS that the server has none."""
         self._plain = True
 
-    def freeze(self) -> None:
-        """Pass nothing on, over connections that there are; say nothing of it."""
+    def freeze(self, forever: bool = False) -> None:
+        """Pass nothing on over connections that there are, and say nothing of it. forever: nor over new ones."""
+        self._frozen = forever
         self._now("freeze", "freeze")
 
     def cut(self, after: int = 0, how: End = "rst") -> None:
@@ -202,7 +203,7 @@ class Proxy:
                 side.close()
             return
         self.opened += 1
-        link = Link(client, server)
+        link = Link(client, server, frozen=self._frozen)
         self.links.append(link)
         try:
             if self._plain and await self._loop.sock_recv(client, 8) == TLS_WANTED:
