@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,6 +22,11 @@ from wherry.host.metadata import Plugin
 
 SECONDS = 20.0
 """Time a plugin gets to be imported."""
+PASSED = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TEMP", "TMP", "TZ", "LANG", "LANGUAGE", "VIRTUAL_ENV",
+     "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"}
+)  # fmt: skip
+"""Variables that a child gets, beside those that begin with LC_ and PYTHON: none that may hold a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +58,12 @@ def _probe(plugin: Plugin, seconds: float, children: set[subprocess.Popen[bytes]
     if plugin.rivals:
         return Report(plugin, "broken", f"is also owned by {' and '.join(plugin.rivals)}: uninstall all but one")
     command = [sys.executable, "-P", "-m", __spec__.name, json.dumps(dataclasses.asdict(plugin))]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WHERRY_")}  # no secrets
     with subprocess.Popen(  # noqa: S603
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment,
+        env=passed(os.environ),
         start_new_session=True,
     ) as child:
         children.add(child)
@@ -77,6 +81,11 @@ def _probe(plugin: Plugin, seconds: float, children: set[subprocess.Popen[bytes]
     if slow:
         return Report(plugin, "too slow", f"its import took longer than {seconds:g} s")
     return _read(plugin, answers[0], child.returncode)
+
+
+def passed(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of our environment a child gets."""
+    return {k: v for k, v in environment.items() if k in PASSED or k.startswith(("LC_", "PYTHON"))}
 
 
 def _read(plugin: Plugin, answer: bytes, status: int) -> Report:
