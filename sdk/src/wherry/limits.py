@@ -14,7 +14,6 @@ _TEXTS = {
     errno.ENOMEM: "cannot allocate memory|failed to map segment|std::bad_alloc",
     errno.EAGAIN: "can't start new thread|resource temporarily unavailable",
 }  # fmt: skip
-_AGAIN = "then run it again"
 _LITTLE = 64 << 20
 """Bytes; a disk with more than that is not full as such."""
 
@@ -48,53 +47,55 @@ def _number_in(text: str) -> int | None:
 
 
 def _out_of(number: int, path: str | os.PathLike[str] | None, need: int) -> ResourceError | None:
-    folder = "what is written to" if path is None else _folder(path)
-    if number == errno.ENOSPC and path is None:
-        text = "no space left on device, where standard output or a temporary file goes"
-        return ResourceError(text, next=f"make room there, {_AGAIN}")
     if number == errno.ENOSPC:
-        return _full(folder, need)
-    if number == errno.EDQUOT:
-        return ResourceError(f"the quota on {folder} is used up", next=f"free some of it, {_AGAIN}")
-    if number == errno.EFBIG:
-        return ResourceError(
-            f"{path or 'a file'} may not become larger than {_limit('FSIZE')}", next=_raise("f unlimited")
-        )
-    if number in (errno.EMFILE, errno.ENFILE):
-        return ResourceError(f"too many open files: {_limit('NOFILE')} are allowed", next=_raise("n 1024"))
-    if number == errno.EROFS:
-        return ResourceError(f"{folder} cannot be written: it is read-only", next="choose another folder")
-    if number == errno.EIO:
-        return ResourceError(
-            f"the disk of {folder} failed: input/output error", next=f"look at the kernel's log, {_AGAIN}"
-        )
-    if number == errno.ENOMEM:
-        allowed = _limit("AS")
-        text = f"out of memory: {allowed} are allowed" if allowed else "out of memory"
-        return ResourceError(text, next="lower --memory or --workers, or free some, " + _AGAIN)
+        return _full(path, need)
     if number == errno.EAGAIN:
-        return ResourceError(
-            f"no more threads or processes: {_limit('NPROC') or 'too many'} of this user are allowed",
-            next=_raise("u 4096") + ", or lower --workers",
-        )
-    return None
+        return _crowded()
+    folder = "what is written to" if path is None else _folder(path)
+    allowed = _limit("AS")
+    known = {
+        errno.EDQUOT: (f"the quota on {folder} is used up", "free some of it"),
+        errno.EFBIG: (f"{path or 'a file'} may not become larger than {_limit('FSIZE')}", _raise("f unlimited")),
+        errno.EMFILE: (f"too many open files: {_limit('NOFILE')} are allowed", _raise("n 1024")),
+        errno.ENFILE: ("too many open files on this machine", "close some"),
+        errno.EROFS: (f"{folder} cannot be written: it is read-only", "choose another folder"),
+        errno.EIO: (f"the disk of {folder} failed: input/output error", "look at the kernel's log, then run it again"),
+        errno.ENOMEM: (
+            "out of memory" + (f": {allowed} are allowed" if allowed else ""),
+            "lower --memory or --workers, or free some",
+        ),
+    }
+    if number not in known:
+        return None
+    text, step = known[number]
+    return ResourceError(text, next=step)
 
 
-def _full(folder: str, need: int) -> ResourceError:
+def _full(path: str | os.PathLike[str] | None, need: int) -> ResourceError:
+    if path is None:
+        text = "no space left on device, where standard output or a temporary file goes"
+        return ResourceError(text, next="make room there")
+    folder = _folder(path)
     try:
         found = os.statvfs(folder)
     except OSError:
-        return ResourceError(f"the disk of {folder} is full", next=f"make room, {_AGAIN}")
+        return ResourceError(f"the disk of {folder} is full", next="make room")
     if found.f_files and not found.f_favail:
-        return ResourceError(
-            f"the disk of {folder} is full: it has no place for one more file ({found.f_files} inodes, all taken)",
-            next=f"remove files, {_AGAIN}",
-        )
+        text = f"it has no place for one more file ({found.f_files} inodes, all taken)"
+        return ResourceError(f"the disk of {folder} is full: {text}", next=f"remove files in {folder}")
     free = found.f_bavail * found.f_frsize
     told = [f"{_size(free)} free"] if free < max(need, _LITTLE) else []  # else it was a moment ago, or a quota
     told += [f"{_size(need)} of rows wait to be written"] if need else []
     text = f"the disk of {folder} is full" + (": " if told else "") + ", ".join(told)
-    return ResourceError(text, next=f"make room in {folder}, {_AGAIN}")
+    return ResourceError(text, next=f"make room in {folder}")
+
+
+def _crowded() -> ResourceError:
+    if memory := _limit("AS"):  # a thread has a stack
+        return ResourceError(f"no memory for one more thread: {memory} are allowed", next="lower --workers")
+    allowed = _limit("NPROC") or "too many"
+    text = f"no more threads or processes: {allowed} of this user are allowed"
+    return ResourceError(text, next=_raise("u 4096") + ", or lower --workers")
 
 
 def _folder(path: str | os.PathLike[str]) -> str:

@@ -56,11 +56,11 @@ def raising(error: BaseException) -> Act:
         (AuthError("forged\n✗ line \x1b[31m"), 2, ["✗ forged ✗ line \\x1b[31m"]),
         (Stopped(signal=15), 143, ["✗ stopped"]),
         (KeyboardInterrupt(), 130, ["✗ stopped"]),
-        (MemoryError(), 9, ["✗ out of memory", "  next: lower --memory or --workers, or free some, then run it again"]),
+        (MemoryError(), 9, ["✗ out of memory", "  next: lower --memory or --workers, or free some"]),
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/nowhere/x"),
             9,
-            ["✗ the disk of / is full", "  next: make room in /, then run it again"],
+            ["✗ the disk of / is full", "  next: make room in /"],
         ),
     ],
 )

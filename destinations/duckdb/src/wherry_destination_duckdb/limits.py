@@ -6,21 +6,31 @@ import re
 
 from wherry import ResourceError, exhausted
 
+VECTOR = 2048
+"""Rows of a table that the engine holds in memory at once, whatever they weigh."""
+_MEMORY = re.compile("out of memory|failed to (pin|allocate)|could not allocate", re.IGNORECASE)
+_LARGE = 64 << 20
 _FILE = re.compile(r'(?:file|directory) "([^"]+)"')
 
 
-def met(error: Exception, path: str, need: int = 0) -> ResourceError | None:
+def met(error: Exception, path: str, need: int = 0, width: int = 0) -> ResourceError | None:
     """The limit that the engine met; None when its error is about something else.
 
     path: of the database, for messages that do not name the file.  need: bytes of rows that waited to be written.
+    width: bytes of one of them.
     """
-    import duckdb
-
     text = str(error)
     named = _FILE.search(text)
     found = exhausted("input/output error" if "fsync failed" in text else text, named[1] if named else path, need)
-    if found is not None:
+    if found is not None or not _MEMORY.search(text):
         return found
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return ResourceError("DuckDB ran out of memory", key="memory_limit", next="raise it, or free disk for spilling")
-    return None
+    if width * VECTOR > _LARGE:
+        return ResourceError(
+            f"DuckDB ran out of memory: it holds up to {VECTOR:,} rows of a table at once, and each takes {_mb(width)}",
+            key="memory_limit", next=f"raise it: --dest-set memory_limit={-(-width * VECTOR >> 30) + 1}GB",
+        )  # fmt: skip
+    return ResourceError("DuckDB ran out of memory", key="memory_limit", next="raise it, or free disk for spilling")
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

@@ -7,7 +7,7 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import duckdb
@@ -33,6 +33,8 @@ from wherry_destination_duckdb.file import Database
 BYTES = 16 << 20
 """A load smaller than this goes in as one table; a larger one streams into one INSERT, a few batches in flight."""
 FLIGHT = 4
+WIDE = 64 << 10
+"""Bytes of a row, on average, from which on rows count as wide."""
 
 
 class DuckDBConnection(Connection):
@@ -41,8 +43,7 @@ class DuckDBConnection(Connection):
     def __init__(self, database: Database, quoting: Quoting, flush: int = BYTES) -> None:
         self._database = database
         self._cursor = database.cursor()
-        self.handed = 0
-        """Bytes of rows that the open transaction holds, or that wait for it."""
+        self._rows = self._bytes = 0
         self._quoting = quoting
         self._flush = flush
         self._begun = self._failed = False
@@ -53,7 +54,8 @@ class DuckDBConnection(Connection):
     def _execute(self, statement: Part) -> duckdb.DuckDBPyConnection:
         self.rest()
         try:
-            return self._cursor.execute(statement.render(self._quoting))
+            with self._database.turn if self.wide else nullcontext():
+                return self._cursor.execute(statement.render(self._quoting))
         except duckdb.Error as error:
             raise self._fail(error) from error
 
@@ -67,7 +69,7 @@ class DuckDBConnection(Connection):
         self._failed = True
         if self._database.broken is not None and "invalidated" in str(error):  # it refuses everything since then
             return WherryError.from_json(self._database.broken.to_json())
-        found = translate(error, self._database.path, self.handed)
+        found = translate(error, self._database.path, self._bytes, self._bytes // max(1, self._rows))
         if isinstance(error, duckdb.FatalException):
             self._database.broken = self._database.broken or found
         return found
@@ -97,6 +99,16 @@ class DuckDBConnection(Connection):
         except duckdb.Error as error:
             raise translate(error, self._database.path, own=True) from error
 
+    def count(self, rows: pa.RecordBatch) -> None:
+        """These rows are to be written through this connection, which is that of one load."""
+        self._rows += rows.num_rows
+        self._bytes += rows.nbytes
+
+    @property
+    def wide(self) -> bool:
+        """Whether rows are so wide that a vector of them may take all memory: then one statement runs at a time."""
+        return self._bytes > WIDE * self._rows
+
     def begin(self) -> None:
         self._execute(SQL("begin transaction"))
         self._begun, self._failed = True, False
@@ -106,11 +118,10 @@ class DuckDBConnection(Connection):
             raise DestinationError("a statement of the transaction failed: nothing was committed")
         self._execute(SQL("commit"))
         failpoint("K10")
-        self._begun, self.handed = False, 0
+        self._begun = False
 
     def rollback(self) -> None:
         self._drop_stream()
-        self.handed = 0
         if self._begun:
             self._begun = False
             try:
@@ -122,7 +133,7 @@ class DuckDBConnection(Connection):
         self._views += 1
         return ArrowWriter(self, table, schema, f"_wherry_rows_{self._views}", self._flush)
 
-    def insert(self, view: str, rows: pa.Table, statement: Part) -> int:
+    def insert(self, view: str, rows: pa.RecordBatchReader, statement: Part) -> int:
         """Run an INSERT that selects from `view`, which stands for these rows; how many went in."""
         self.rest()
         with self._shown(view, rows):
@@ -261,7 +272,7 @@ class ArrowWriter(Writer):
     def write(self, rows: pa.RecordBatch) -> None:
         if not rows.num_rows:
             return
-        self._connection.handed += rows.nbytes
+        self._connection.count(rows)
         if self._stream is not None and not self._connection.streaming(self._stream):
             self._ended()
         if self._stream is not None:
@@ -270,7 +281,10 @@ class ArrowWriter(Writer):
         self._batches.append(rows)
         failpoint("K07")
         self._bytes += rows.get_total_buffer_size()
-        if self._bytes >= self._flush:
+        if self._connection.wide:  # what waits here is counted by no budget
+            if self._bytes >= self._flush >> 3:
+                self._insert()
+        elif self._bytes >= self._flush:
             self._stream = self._connection.stream(self._view, self._schema, self._statement)
             for kept in self._kept():
                 self._hand(kept)
@@ -281,10 +295,16 @@ class ArrowWriter(Writer):
                 self._connection.rest()
             self._ended()
         elif self._batches:
-            rows = pa.Table.from_batches(self._kept(), schema=self._schema)
-            self._taken += self._connection.insert(self._view, rows, self._statement)
+            self._insert()
         taken, self._taken = self._taken, 0
         return taken
+
+    def _insert(self) -> None:
+        """As a reader that lets go of what it gave: the engine keeps what stood behind a view until the commit."""
+        kept = self._kept()
+        kept.reverse()
+        rows = pa.RecordBatchReader.from_batches(self._schema, (kept.pop() for _ in range(len(kept))))
+        self._taken += self._connection.insert(self._view, rows, self._statement)
 
     def drop(self) -> None:
         self._batches.clear()
@@ -304,13 +324,14 @@ class ArrowWriter(Writer):
             self._stream = None
 
 
-def translate(error: duckdb.Error, path: str = "", need: int = 0, own: bool = False) -> WherryError:
+def translate(error: duckdb.Error, path: str = "", need: int = 0, width: int = 0, own: bool = False) -> WherryError:
     """The engine's error in our words, without the values that it likes to quote.
 
-    path: of the database.  need: bytes of rows that waited to be written.  own: the user wrote the SQL.
+    path: of the database.  need: bytes of rows that waited to be written.  width: of one of them.  own: the user
+    wrote the SQL.
     """
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if (local := limits.met(error, path, need)) is not None:
+    if (local := limits.met(error, path, need, width)) is not None:
         return local
     if own:
         return UsageError(text, next="correct the statement")

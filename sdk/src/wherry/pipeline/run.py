@@ -108,7 +108,7 @@ def sync(
     planner = new_source()
     planner.run = Run(stop=stop)
     destination.tell = lambda text: events.message(level="warning", text=text)
-    destination.memory = settings.memory * 3 // 8  # a quarter is the lanes' byte budget, the rest for what is in flight
+    destination.memory = settings.memory // 2  # a quarter is the lanes' byte budget, the rest for what is in flight
     session: Session | None = None
     word = "failed"
     watch.start()
