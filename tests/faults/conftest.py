@@ -14,6 +14,8 @@ import pytest
 from harness import child, oracle, places
 from harness.ledger import Ledger, stream_of
 from harness.places import InDuckDB, InPostgres, Place
+from harness.trial import Trial
+from harness.warm import Warm
 from wherry_cluster import Cluster
 from wherry_distributions import write_distribution
 
@@ -128,6 +130,22 @@ def place(request: pytest.FixtureRequest) -> Place:
     """Both, one after the other."""
     found: Place = request.getfixturevalue(f"{request.param}_place")
     return found
+
+
+@pytest.fixture(scope="session")
+def warm(plugins: Path) -> Iterator[Warm]:
+    """Runs without their start-up."""
+    server = Warm.start(plugins)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def trial(warm: Warm, wherry: Wherry, place: Place, postgres_cluster: Cluster) -> Iterator[Trial]:
+    """A new PostgreSQL database as a source, beside each of the places."""
+    url = postgres_cluster.create_database()
+    yield Trial(warm, wherry, place, url)
+    postgres_cluster.drop_database(url)
 
 
 @pytest.fixture(params=["append", "merge", "replace", "history"])

@@ -28,6 +28,7 @@ IMPORTED = (
     "wherry.cli.sync", "wherry.pipeline.run", "wherry.sql.session", "wherry_destination_duckdb.ddl",
     "wherry_destination_duckdb.destination", "wherry_destination_postgres.ddl",
     "wherry_destination_postgres.destination", "wherry_ledger", "wherry_source_files.source",
+    "wherry_source_postgres.source",
 )  # fmt: skip
 
 

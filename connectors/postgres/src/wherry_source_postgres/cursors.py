@@ -354,6 +354,8 @@ def _notes(selection: Selection, upper: str | None, ahead: bool) -> tuple[str, .
         notes.append(
             f"{cursor} is a time of day: after midnight it starts again, and rows are missed; take a timestamp"
         )
+    if base == "timestamp" and selection.lookback < 3600:
+        notes.append(f"{cursor} has no zone: if it is local time, an hour comes twice in autumn; then --lookback 1h")
     if base == "uuid" and upper is not None and upper[14] not in "67":
         notes.append(f"{cursor} is not a UUID of version 6 or 7: later rows may sort before the bookmark and be missed")
     if ahead:
