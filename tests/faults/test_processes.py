@@ -22,6 +22,22 @@ SOON = 30.0
 """Seconds within which a stopped run has to be over. It takes ten at most; this machine may be busy."""
 
 
+def every(row: int, *soon: str) -> pytest.MarkDecorator:
+    """Every place and mode, "duckdb-merge"; those named in tier 1, the others in tier 2."""
+    cases = [
+        pytest.param(place, mode, marks=pytest.mark.fault(row, tier=1 if f"{place}-{mode}" in soon else 2))
+        for place in ("duckdb", "postgres")
+        for mode in MODES
+    ]
+    return pytest.mark.parametrize(("place", "mode"), cases, indirect=True)
+
+
+def every_mode(row: int, *soon: str) -> pytest.MarkDecorator:
+    """Every mode; those named in tier 1, the others in tier 2."""
+    cases = [pytest.param(mode, marks=pytest.mark.fault(row, tier=1 if mode in soon else 2)) for mode in MODES]
+    return pytest.mark.parametrize("mode", cases, indirect=True)
+
+
 def loading(run, batches: int = 2) -> None:
     """Wait until a run has handed over some batches."""
     assert run.wait_for("batch_loaded", batches), run.wait()
@@ -63,7 +79,7 @@ def test_sigterm_in_a_read(wherry, ledger, duckdb_place):
     assert not wherry.recovers(ledger, duckdb_place, "append")
 
 
-@pytest.mark.fault(5, tier=1)
+@every(5, "duckdb-append", "postgres-replace")
 def test_sigterm_in_a_read_that_never_ends(wherry, ledger, place, mode):
     stream = "log" if mode == "append" else "items"
     run = wherry.start(*wherry.syncing(ledger, place, mode, "--set", f"hang={stream}", "--json"))
@@ -74,19 +90,36 @@ def test_sigterm_in_a_read_that_never_ends(wherry, ledger, place, mode):
     assert not wherry.recovers(ledger, place, mode)
 
 
-@pytest.mark.fault(5, tier=1)
 @pytest.mark.parametrize("point", ["K07", "K08", "K09", "K10"])
+@every(5)
 def test_sigterm_in_writing_and_in_a_commit(wherry, ledger, place, mode, point):
-    """The run stands at the point for six seconds and is told to end: the load is in whole, or not at all."""
-    run = wherry.start(*wherry.syncing(ledger, place, mode, "--json"), env={"WHERRY_FAILPOINT": f"{point}:sleep:1:6"})
+    disturbed_at(point, wherry, ledger, place, mode)
+
+
+@pytest.mark.fault(5, tier=1)
+@pytest.mark.parametrize(
+    ("place", "mode", "point"),
+    [
+        ("duckdb", "append", "K09"), ("duckdb", "replace", "K08"), ("postgres", "merge", "K07"),
+        ("postgres", "history", "K10"),
+    ],
+    indirect=["place", "mode"],
+)  # fmt: skip
+def test_sigterm_in_writing_and_in_a_commit_sampled(wherry, ledger, place, mode, point):
+    disturbed_at(point, wherry, ledger, place, mode)
+
+
+def disturbed_at(point, wherry, ledger, place, mode) -> None:
+    """A run stands at the point and is told to end meanwhile: the load is in whole, or not at all."""
+    run = wherry.start(*wherry.syncing(ledger, place, mode, "--json"), env={"WHERRY_FAILPOINT": f"{point}:sleep:1:3"})
     assert run.wait_for("batch_loaded" if point != "K07" else "run_started"), run.wait()
-    time.sleep(2)
+    time.sleep(1)
     run.send(signal.SIGTERM)
     assert not oracle.told(run.wait(SOON), 143, 0)
     assert not wherry.recovers(ledger, place, mode)
 
 
-@pytest.mark.fault(5, tier=1)
+@every_mode(5, "merge")
 def test_sigterm_in_a_commit_that_waits_for_a_lock(wherry, ledger, postgres_place, mode):
     place = postgres_place
     first = wherry.sync(ledger, place, mode, "--set", "until=3000")
@@ -117,7 +150,7 @@ def test_sigterm_while_waiting_for_another_run(wherry, ledger, postgres_place):
     assert holder.wait().code == 0
 
 
-@pytest.mark.fault(6, tier=1)
+@every(6, "duckdb-merge", "postgres-append")
 def test_sigint_twice(wherry, ledger, place, mode):
     """The first is a clean stop, the second ends it at once."""
     stream = "log" if mode == "append" else "items"
@@ -138,7 +171,7 @@ def test_sigint_twice(wherry, ledger, place, mode):
 # --- row 10
 
 
-@pytest.mark.fault(10, tier=1)
+@every_mode(10, "merge")
 def test_the_database_stands_still_and_goes_on(wherry, ledger, postgres_place, mode):
     run = wherry.start(*wherry.syncing(ledger, postgres_place, mode, *SLOW, "--json"))
     loading(run)
@@ -179,7 +212,7 @@ def test_a_source_that_hangs_for_ever(wherry, ledger, place):
     assert not wherry.recovers(ledger, place, "merge")
 
 
-@pytest.mark.fault(10, tier=1)
+@every(10, "duckdb-append", "postgres-merge")
 def test_a_run_has_a_time_limit(wherry, ledger, place, mode):
     """It stops at the last bookmark with the code for "run it again", and going on again and again it gets there."""
     codes = []
@@ -265,9 +298,8 @@ def test_two_runs_at_once(wherry, new_ledger, place):
     assert not together(wherry, new_ledger(rows=2_000, changes=500), place, "merge")
 
 
-@pytest.mark.fault(15, tier=1)
-@pytest.mark.parametrize("time_", range(3))
-def test_two_runs_at_once_in_each_mode(wherry, new_ledger, place, mode, time_):
+@every(15, "duckdb-append", "duckdb-replace", "postgres-replace", "postgres-history")
+def test_two_runs_at_once_in_each_mode(wherry, new_ledger, place, mode):
     assert not together(wherry, new_ledger(rows=2_000, changes=500), place, mode)
 
 
@@ -277,7 +309,7 @@ def test_two_runs_at_once_fifty_times(wherry, new_ledger, place, time_):
     assert not together(wherry, new_ledger(rows=2_000, changes=500), place, MODES[time_ % 4])
 
 
-@pytest.mark.fault(16, tier=1)
+@every(16, "duckdb-merge", "postgres-append", "postgres-history")
 def test_eight_pipelines_write_to_one_schema(wherry, new_ledger, place, mode):
     """On a server side by side; into a file one after the other."""
     ledger = new_ledger(rows=1_000, changes=200)
@@ -315,7 +347,7 @@ def bury(place, seconds: int, ago: int) -> None:
         database.execute(change)
 
 
-@pytest.mark.fault(17, tier=1)
+@every(17, "duckdb-replace", "postgres-merge")
 def test_a_lease_of_a_host_that_is_gone(wherry, ledger, place, mode):
     assert wherry.sync(ledger, place, mode, "--set", "until=3000").code == 0
     bury(place, 60, 3600)
@@ -346,8 +378,8 @@ def test_a_lease_that_has_not_run_out_is_waited_for(wherry, ledger, postgres_pla
 # --- row 20
 
 
-@pytest.mark.fault(20, tier=1)
 @pytest.mark.parametrize("limit", ["lock_timeout", "statement_timeout"])
+@every_mode(20, "merge", "replace")
 def test_somebody_locks_the_table(wherry, ledger, postgres_place, mode, limit):
     place = postgres_place
     stream = "log" if mode == "append" else "items"

@@ -124,7 +124,7 @@ class InPostgres:
         temporary = self.query("select relname from pg_class where relpersistence = 't' and relkind = 'r'")
         sessions = self.query(
             "select application_name || ': ' || coalesce(query, '') from pg_stat_activity"
-            " where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'"
+            " where datname = current_database() and application_name like 'wherry%'"
         )
         prepared = self.query("select gid from pg_prepared_xacts")
         return [name for (name,) in [*temporary, *sessions, *prepared]] + _rebuilds(self)
