@@ -10,13 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "sdk" / "src" / "wherry"
-GROUND = {"contracts", "errors", "near", "hookspecs", "failpoints"}
+GROUND = {"contracts", "errors", "near", "hookspecs", "failpoints", "telling"}
 ALLOWED = {
     "errors": set(),
     "near": set(),
     "hookspecs": set(),
     "failpoints": {"errors"},
-    "contracts": {"errors"},
+    "telling": set(),
+    "contracts": {"errors", "telling"},
     "host": GROUND,
     "config": GROUND,
     "pipeline": GROUND,

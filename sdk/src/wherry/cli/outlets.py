@@ -1,8 +1,9 @@
 """Standard output and standard error while a command runs: what is not ours leaves redacted, and by one door.
 
 Connectors, their libraries, `logging`, `warnings` and the tracebacks of threads write wherever they like. Standard
-output belongs to the command's answer: what others print goes to standard error. There every secret is masked, and
-in what others say control characters are spelled out. Who writes is told by the code that calls.
+output belongs to the command's answer: what others print goes to standard error. There every secret is masked; what others
+say has a bar in front of each line, and control characters are spelled out, so that it cannot pass for ours. Who writes
+is told by the code that calls.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import IO, Any
 
-_WRITERS = ("click", "contextlib", "rich")
+BAR = "| "
+_WRITERS = ("click", "contextlib", "logging", "rich")
 """Packages that write for whoever called them."""
 
 
@@ -25,6 +27,7 @@ class Outlet:
     def __init__(self, stream: IO[str], redact: Callable[[str], str] | None = None) -> None:
         self._stream = stream
         self._redact = redact
+        self._fresh = True
 
     def write(self, text: str) -> int:
         """Write one piece; the number of characters given."""
@@ -32,7 +35,8 @@ class Outlet:
         if self._redact is not None:
             drawn = _package(frame) == "rich"  # our view: it has cleaned what it draws
             shown = self._redact(text)
-            self._stream.write(shown if drawn or _ours(frame) else harmless(shown))
+            self._stream.write(shown if drawn or _ours(frame) else self._marked(harmless(shown)))
+            self._fresh = text.endswith("\n") if text else self._fresh
         elif _ours(frame):
             self._stream.write(text)
         else:
@@ -43,6 +47,11 @@ class Outlet:
         """Write several pieces."""
         for line in lines:
             self.write(line)
+
+    def _marked(self, text: str) -> str:
+        """What others say, a bar before each line that begins with it."""
+        inside = text[:-1].replace("\n", f"\n{BAR}") + text[-1:]
+        return BAR + inside if self._fresh and text else inside
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

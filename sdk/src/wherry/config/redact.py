@@ -12,11 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
+from wherry.telling import HEADER, SECRET
+
 MASK = "***"
-_LOUD = re.compile(
-    r"(?i)pass(word|wd|phrase)?$|pwd$|token$|secret$|(api|access|secret|private)[-_]?key$|sig(nature)?$|credentials?$"
-)
-_HEADERS = re.compile(r"(?i)^(proxy-)?authorization$|^(set-)?cookie$")
 _PAIR = re.compile(r'"([\w.-]+)"\s*:\s*"((?:[^"\\]|\\.)*)"')
 """Of JSON."""
 _SCHEME = re.compile(r"(?i)(?:basic|bearer|digest|token)\s+(\S.*)")
@@ -130,14 +128,14 @@ def _texts(secret: Any) -> Iterator[str]:
 
 def named_secrets(variables: Mapping[str, str]) -> Iterator[str]:
     """Values of variables whose names say that they are secret: `…PASSWORD`, `…_TOKEN`, `…_SECRET_ACCESS_KEY`."""
-    named = (name for name in variables if _LOUD.search(name) and name not in ("PWD", "OLDPWD"))
+    named = (name for name in variables if SECRET.search(name) and name not in ("PWD", "OLDPWD"))
     return (variables[name] for name in named if len(variables[name]) >= _LONG)
 
 
 def _within(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         for name, item in value.items():
-            if _LOUD.search(str(name)) or _HEADERS.search(str(name)):
+            if SECRET.search(str(name)) or HEADER.search(str(name)):
                 yield from _texts(item)
             else:
                 yield from _within(item)
@@ -151,13 +149,13 @@ def _within(value: Any) -> Iterator[str]:
 def _inside(text: str) -> Iterator[str]:
     """Passwords in an address, and values of telling names in `--set` texts, queries and connection strings."""
     setting = re.fullmatch(r"([\w.-]+)=(.*)", text, re.DOTALL)
-    if setting and _LOUD.search(setting[1]):
+    if setting and SECRET.search(setting[1]):
         yield setting[2]
     for name, value in re.findall(r"([\w.-]+)\s*=\s*(?=('[^']*'|\"[^\"]*\"|[^\s&;]+))", text):
-        if _LOUD.search(name):
+        if SECRET.search(name):
             yield from {value.strip("'\""), value.partition("#")[0], unquote(value)}
     for name, value in _PAIR.findall(text):
-        if _LOUD.search(name) or _HEADERS.search(name):
+        if SECRET.search(name) or HEADER.search(name):
             yield from _texts(re.sub(r"\\(.)", r"\1", value))
     for userinfo in re.findall(r"://([^/?#]*)@", text) + re.findall(r"://(.*)@", text):
         password = userinfo.partition(":")[2]
@@ -167,12 +165,21 @@ def _inside(text: str) -> Iterator[str]:
 def _forms(text: str) -> set[str]:
     data = text.encode(errors="surrogatepass")  # the environment may hold bytes that are no text
     quoted = quote(data, safe="")
-    forms = {text, quoted, quote(data), quote_plus(data), repr(text)[1:-1], one_line(text)}
-    forms |= {json.dumps(text, ensure_ascii=ascii)[1:-1] for ascii in (True, False)} | {text.replace("'", "''")}
+    forms = {text, quoted, quote(data), quote_plus(data), text.replace("'", "''")}
     forms |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in (quoted, quote_plus(data))}
+    once = _escaped(text)
+    forms |= once.union(*map(_escaped, once))  # what is quoted may stand in something that is
     if len(text) >= _SHORT:
         forms |= set(_base64(data))
     return forms
+
+
+def _escaped(text: str) -> set[str]:
+    """As JSON, Python and our own lines write it inside of quotes of either kind."""
+    plain = repr(text + "'" + '"')[1:-4].replace("\\'", "'")
+    forms = {plain, plain.replace("'", "\\'"), plain.replace('"', '\\"'), one_line(text)}
+    forms.add(re.sub("(['\"])", r"\\\1", plain))
+    return forms | {json.dumps(text, ensure_ascii=ascii)[1:-1] for ascii in (True, False)}
 
 
 def _base64(data: bytes) -> Iterator[str]:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, SecretStr
+
+from wherry.telling import SECRET
 
 Secret = SecretStr
 """A text that no repr, log or traceback shows; `.get_secret_value()` where it is used, and nowhere else."""
 
 
 def public(text: str) -> str:
-    """A URI without its password, also one that holds a raw `/` or stands in the query; any other text as it is."""
+    """A URI without its secrets: the password, also one that holds a raw `/`, and parameters that are called like one.
+
+    Any other text is left as it is.
+    """
     scheme, mark, rest = text.partition("://")
     if not mark:
         return text
@@ -20,7 +26,7 @@ def public(text: str) -> str:
     login, at, host = place.rpartition("@")
     if at:
         place = f"{login.partition(':')[0]}@{host}"
-    kept = [pair for pair in query.split("&") if "password" not in pair.partition("=")[0].lower()]
+    kept = [pair for pair in query.split("&") if not SECRET.search(unquote(pair.partition("=")[0]))]
     return f"{scheme}://{place}" + (question + "&".join(kept) if question and any(kept) else "")
 
 
