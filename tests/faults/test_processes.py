@@ -138,8 +138,8 @@ def test_sigterm_in_a_commit_that_waits_for_a_lock(wherry, ledger, postgres_plac
 
 @pytest.mark.fault(5, tier=1)
 def test_sigterm_while_waiting_for_another_run(wherry, ledger, postgres_place):
-    holder = wherry.start(*wherry.syncing(ledger, postgres_place, "merge", *SLOW, "--json"))
-    loading(holder)
+    holder = wherry.start(*wherry.syncing(ledger, postgres_place, "merge", "--set", "pause=2", "--json"))
+    loading(holder, 1)
     waiting = wherry.start(*wherry.syncing(ledger, postgres_place, "merge", "--wait"))
     while "waiting: " not in waiting.stderr():
         assert waiting.alive, waiting.wait()

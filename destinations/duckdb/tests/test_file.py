@@ -278,3 +278,28 @@ def test_where_a_file_is_made_nothing_else_stands(tmp_path: Path) -> None:
         open_at(tmp_path / "x.duckdb")
     assert (victim / "database").read_text() == "precious"
     assert (tmp_path / "x.duckdb.new-99999999-notes").exists()
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_file_that_another_process_made_meanwhile_is_never_replaced(tmp_path: Path, empty: bool) -> None:
+    """Ten processes create one file at once: all end up with the same one, and with each other's rows."""
+    path = tmp_path / "shop.duckdb"
+    if empty:
+        path.touch(0o640)
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from wherry_destination_duckdb.file import open_file\n"
+        "time.sleep(max(0, float(sys.argv[2]) - time.time()))\n"
+        "database = open_file(Path(sys.argv[1]), {}, wait=60)\n"
+        "database.instance.execute('create table if not exists t (pid int)')\n"
+        "database.instance.execute('insert into t values (?)', [int(sys.argv[3])])\n"
+        "database.close(None)\n"
+    )
+    together = str(time.time() + 2)
+    children = [subprocess.Popen([sys.executable, "-c", code, str(path), together, str(n)]) for n in range(10)]
+    assert [child.wait(120) for child in children] == [0] * 10
+    with duckdb.connect(str(path), read_only=True) as database:
+        assert database.execute("select pid from t order by 1").fetchall() == [(n,) for n in range(10)]
+    assert (path.stat().st_mode & 0o777) == (0o640 if empty else 0o600)
+    assert [file.name for file in tmp_path.iterdir()] == ["shop.duckdb"]

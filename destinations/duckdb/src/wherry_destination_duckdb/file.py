@@ -198,13 +198,7 @@ def _create(path: Path, settings: dict[str, Any]) -> None:
             failpoint("K03")
             made.close()
             failpoint("K05")
-            private = 0o600
-            if path.exists():  # made empty by somebody who chose who may read it
-                private = stat.S_IMODE(path.stat().st_mode)
-                path.unlink()
-            (aside / _NEW).chmod(private)
-            with contextlib.suppress(FileExistsError):  # another process was faster
-                os.link(aside / _NEW, path)
+            _name(aside / _NEW, path)
             _keep(path.parent)
             failpoint("K06")
         finally:
@@ -223,6 +217,25 @@ def _keep(folder: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
+
+
+def _name(made: Path, path: Path) -> None:
+    """Give the file its name, unless another process was faster: what it put there may be in use already.
+
+    An empty file is replaced, with the mode that its maker chose, under a lock that all who would do so take.
+    """
+    made.chmod(0o600)
+    with contextlib.suppress(FileExistsError):
+        os.link(made, path)
+        return
+    import fcntl
+
+    with path.open("rb") as there:
+        fcntl.flock(there, fcntl.LOCK_EX)
+        seen = os.fstat(there.fileno())
+        if seen.st_size == 0 and os.path.samestat(seen, path.stat()):
+            made.chmod(stat.S_IMODE(seen.st_mode))
+            made.rename(path)
 
 
 def _sweep(path: Path) -> None:
