@@ -40,8 +40,8 @@ FIELDS = {  # "?": has a default
     "Receipt": "load_id seq committed_at applied? notes?",
     "Lease": "pipeline schema epoch holder since seconds?",
     "RunRecord": "run pipeline holder started finished? outcome? read? inserted? updated? deleted? rejected?",
-    "Capabilities": "modes? schema_changes? types? columns? atomic? loads? identifier_limit? case_sensitive? sql? "
-    "handoffs?",
+    "Capabilities": "modes? schema_changes? types? columns? atomic? loads? identifier_limit? case_sensitive? reserved? "
+    "sql? handoffs?",
 }
 METHODS = {  # "*": abstract
     "Source.__init__": "(self, config)",

@@ -30,6 +30,7 @@ class PostgresDestination(SqlDestination):
         loads=4,
         identifier_limit=63,
         case_sensitive=True,
+        reserved=frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}),
     )  # fmt: skip
     config: PostgresConfig
 

@@ -22,7 +22,8 @@ class Capabilities:
     have, besides the handful that Wherry adds.
     atomic: rows and bookmark commit together per "load", or per "table" through an intent record.
     loads: loads that may be open at once.  identifier_limit: bytes.  case_sensitive: names that differ only by case
-    are different names.  sql: `Session.execute` works.  handoffs: byte formats taken as they come from a source.
+    are different names.  reserved: names that no column may have, in lower case.  sql: `Session.execute` works.
+    handoffs: byte formats taken as they come from a source.
     """
 
     modes: frozenset[Mode] = frozenset(MODES)
@@ -33,6 +34,7 @@ class Capabilities:
     loads: int = 4
     identifier_limit: int = 255
     case_sensitive: bool = False
+    reserved: frozenset[str] = frozenset()
     sql: bool = True
     handoffs: tuple[str, ...] = ()
 

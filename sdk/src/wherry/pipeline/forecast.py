@@ -14,7 +14,7 @@ from wherry.contracts.source import Source
 from wherry.contracts.values import Bookmark, Progress, ReadPlan, Selection, Stream
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.conform import Change, Conformer
-from wherry.pipeline.names import NameMap
+from wherry.pipeline.names import name_map
 from wherry.pipeline.run import GONE, Names, Prepared, Settings, prepare
 from wherry.pipeline.select import AGAIN, Choice, adds_again, refuse_unheard
 from wherry.pipeline.sides import at_destination, at_source
@@ -73,7 +73,7 @@ def forecast(
     with at_source():
         planned = _by_stream(source.plan(selections, bare))
     limits = destination.capabilities
-    tables = NameMap(recorded, limit=limits.identifier_limit, case_sensitive=limits.case_sensitive)
+    tables = name_map(recorded, limits)
     found = []
     for choice in prepared.choices:
         path = choice.selection.stream.path

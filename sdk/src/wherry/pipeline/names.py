@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import threading
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from wherry.contracts.loading import Capabilities
 from wherry.contracts.values import is_ours
 from wherry.errors import DataError, UsageError
 
@@ -38,8 +39,16 @@ def refuse_ours(stream: str) -> None:
 class NameMap:
     """(stream path, source column or "") -> name. Starts from what the destination recorded; `table`, `column` add."""
 
-    def __init__(self, recorded: Mapping[tuple[str, str], str], *, limit: int, case_sensitive: bool):
+    def __init__(
+        self,
+        recorded: Mapping[tuple[str, str], str],
+        *,
+        limit: int,
+        case_sensitive: bool,
+        reserved: Collection[str] = (),
+    ):
         self._names = dict(recorded)
+        self._reserved = frozenset(reserved)
         self._limit = limit
         self._fold = str if case_sensitive else _casefold
         self._lock = threading.Lock()
@@ -88,9 +97,13 @@ class NameMap:
 
     def _free(self, wanted: str, used: set[str], limit: int, ends: tuple[str, ...]) -> str:
         if "\0" in wanted:
-            raise DataError(f"the name {wanted!r} holds a NUL character, which no engine keeps")
+            glob = "!" + wanted.replace("\0", "?")
+            raise DataError(
+                f"the name {wanted!r} holds a NUL character, which no engine keeps",
+                next=f"leave it out: --exclude {glob[1:]!r}" if ends else f"leave it out: --columns {glob!r}",
+            )
         fits = len(wanted.encode()) <= limit and wanted.strip() and not is_ours(wanted)
-        fits = fits and not (ends and wanted.casefold().endswith(ends))
+        fits = fits and not (wanted.casefold().endswith(ends) if ends else wanted.lower() in self._reserved)
         if fits and self._fold(wanted) not in used:
             return wanted
         digest = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()
@@ -101,6 +114,16 @@ class NameMap:
             if self._fold(name) not in used:
                 return name
         raise DataError(f"no free name for {wanted!r}")
+
+
+def name_map(recorded: Mapping[tuple[str, str], str], limits: Capabilities) -> NameMap:
+    """What a destination recorded, to be gone on with as it can tell names apart."""
+    return NameMap(
+        recorded,
+        limit=limits.identifier_limit,
+        case_sensitive=limits.case_sensitive,
+        reserved=limits.reserved,
+    )
 
 
 def _casefold(name: str) -> str:

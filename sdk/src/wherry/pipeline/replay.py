@@ -22,7 +22,7 @@ from wherry.errors import StateError, UsageError
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline import raw, types
 from wherry.pipeline.conform import SOURCE_NAME, Conformer, with_position
-from wherry.pipeline.names import REJECTED, NameMap, beside
+from wherry.pipeline.names import REJECTED, beside, name_map
 from wherry.pipeline.rejects import SCHEMA, rejects_of, without
 
 _OURS: dict[str, pa.DataType] = {OP: pa.int8(), UNSET: pa.list_(pa.int16())}
@@ -180,7 +180,7 @@ def _conformer(session: Session, destination: Destination, kept: Kept, wanted: M
     if schema is None or "mode" not in choice:
         missing = "its table is gone" if schema is None else "its mode is not known: it has no bookmark"
         raise StateError(f"stream {path}: {missing}", next="run the sync first")
-    names = NameMap(session.names, limit=limits.identifier_limit, case_sensitive=limits.case_sensitive)
+    names = name_map(session.names, limits)
     keyed = choice["mode"] in ("merge", "history")
     columns = choice.get("columns")
     asked = {**choice.get("types", {}), **wanted}

@@ -20,7 +20,7 @@ from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.budget import Budget
 from wherry.pipeline.lane import CommitEvery
 from wherry.pipeline.lanes import Lanes, explain
-from wherry.pipeline.names import SAMPLE, NameMap
+from wherry.pipeline.names import SAMPLE, name_map
 from wherry.pipeline.outcome import Outcome
 from wherry.pipeline.patience import Patience, patiently
 from wherry.pipeline.rejects import MaxRejects
@@ -324,7 +324,7 @@ def _context(
     return Context(
         session=session, destination=destination, new_source=new_source, identity=prepared.names.identity,
         schema=prepared.names.schema, events=events, stop=stop, watch=watch, commit_every=settings.commit_every,
-        names=NameMap(session.names, limit=limits.identifier_limit, case_sensitive=limits.case_sensitive),
+        names=name_map(session.names, limits),
         budget=Budget(settings.memory // 4, 1), max_rejects=settings.max_rejects, choices=by_path, select=select,
         load_id=settings.load_id, unsettled=set(prepared.unsettled),
     )  # fmt: skip
