@@ -76,6 +76,14 @@ def in_process(plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     return sync
 
 
+def first(row: int, *values: Any) -> list[Any]:
+    """Parameters, of which the first is tried in tier 0."""
+    return [pytest.param(value, marks=pytest.mark.fault(row, tier=int(n > 0))) for n, value in enumerate(values)]
+
+
+MODES = ("append", "merge", "replace", "history")
+
+
 def reset(place: Any) -> None:
     """Forget everything."""
     place.query(f"drop schema if exists {places.SCHEMA} cascade")
@@ -93,8 +101,7 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
 # --- 4: COMMIT was sent, and no answer came
 
 
-@pytest.mark.fault(4)
-@pytest.mark.parametrize("answer", ["lost", "never", "late"])
+@pytest.mark.parametrize("answer", first(4, "lost", "never", "late"))
 def test_a_commit_in_doubt(in_process, small, through, answer) -> None:
     """At each COMMIT of a run in turn: leases, plans, load ids, the load itself, publishing."""
     assert not in_process(small, through, "append")
@@ -137,7 +144,6 @@ test_a_commit_in_doubt_of.__test__ = False  # type: ignore[attr-defined]
 
 
 @pytest.mark.fault(34)
-@pytest.mark.fault(34, tier=0)
 def test_a_destination_that_restarts(wherry, ledger, postgres_place) -> None:
     restarted(wherry, ledger, postgres_place, "append", postgres_place.cluster, 0.6, *SLOW)
 
@@ -176,7 +182,7 @@ def restarted(wherry, ledger, place, mode, cluster, moment, *args, source=False)
 # --- 36: one backend is ended
 
 
-@pytest.mark.fault(36)
+@pytest.mark.parametrize("mode", first(36, *MODES))
 def test_a_backend_ended_in_mid_copy(wherry, ledger, postgres_place, mode) -> None:
     child = wherry.start(*wherry.syncing(ledger, postgres_place, mode, *SLOW))
     copying = (
@@ -189,7 +195,7 @@ def test_a_backend_ended_in_mid_copy(wherry, ledger, postgres_place, mode) -> No
     assert not wrong
 
 
-@pytest.mark.fault(36)
+@pytest.mark.fault(36, tier=1)
 def test_a_backend_of_the_source_ended_in_mid_copy(wherry, new_ledger, source_database, duckdb_place, proxy) -> None:
     served = Served.of(new_ledger(rows=20_000, changes=0), source_database, proxy.url(source_database))
     proxy.limit(1 << 20)
@@ -235,16 +241,8 @@ def some(count: int) -> Callable[[int], list[int]]:
 
 
 @pytest.mark.fault(37)
-def test_a_reset_after_some_bytes(in_process, small, through, source_database, duckdb_place, proxy) -> None:
-    swept(in_process, small, through, "merge", proxy, some(3))
-    swept(
-        in_process,
-        Served.of(small, source_database, proxy.url(source_database)),
-        duckdb_place,
-        "replace",
-        proxy,
-        some(3),
-    )
+def test_a_reset_after_some_bytes(in_process, small, through, proxy) -> None:
+    swept(in_process, small, through, "merge", proxy, some(2))
 
 
 @pytest.mark.fault(37, tier=1)
@@ -268,7 +266,7 @@ def test_a_reset_after_every_kilobyte(in_process, small, through, mode, proxy, r
 # --- 38: gone without a word
 
 
-@pytest.mark.fault(38)
+@pytest.mark.fault(38, tier=1)
 def test_a_connection_that_goes_silent_is_left_for_another(wherry, ledger, through) -> None:
     """What stood between has forgotten the connection; the server can be reached."""
     child = wherry.start(*wherry.syncing(ledger, through, "append", *SLOW, *QUICK, "--json"))
@@ -281,17 +279,17 @@ def test_a_connection_that_goes_silent_is_left_for_another(wherry, ledger, throu
 
 @pytest.mark.fault(38, tier=1)
 def test_servers_that_go_silent_for_good(
-    wherry, new_ledger, ledger, through, source_database, duckdb_place, postgres_cluster
+    wherry, ledger, through, source_database, duckdb_place, postgres_cluster
 ) -> None:
     with Proxy(postgres_cluster.port) as other:
-        served = Served.of(new_ledger(rows=20_000), source_database, other.url(source_database))
-        other.limit(200_000)
+        served = Served.of(ledger, source_database, other.url(source_database))
+        other.limit(50_000)
         to = wherry.start(*wherry.syncing(ledger, through, "append", *SLOW, *QUICK, "--json"))
         come = wherry.start(
             *wherry.syncing(served, duckdb_place, "append", *CURSORS["append"], "--set", "connect_timeout=1")
         )
         assert to.wait_for("batch_loaded", 3)
-        until(lambda: other.sent > 200_000)
+        until(lambda: other.sent > 100_000)
         for proxy in (through.proxy, other):
             proxy.freeze(forever=True)
         ended = [to.wait(150), come.wait(150)]
@@ -307,8 +305,13 @@ def test_servers_that_go_silent_for_good(
 # --- 39: dropped while idle
 
 
-@pytest.mark.fault(39, tier=1)
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param("append", marks=pytest.mark.fault(39, tier=1)),
+        pytest.param("merge", marks=pytest.mark.fault(39, tier=2)),
+    ],
+)
 def test_idle_connections_are_dropped_while_the_source_is_slow(wherry, new_ledger, through, mode) -> None:
     ledger = new_ledger(rows=300, changes=0)
     through.proxy.idle(5)
@@ -323,7 +326,7 @@ def test_idle_connections_are_dropped_while_the_source_is_slow(wherry, new_ledge
 
 @pytest.mark.fault(40, tier=1)
 def test_a_line_of_56_kbit(wherry, new_ledger, through, source_database, duckdb_place) -> None:
-    ledger = new_ledger(rows=300, changes=0)
+    ledger = new_ledger(rows=200, changes=0)
     served = Served.of(ledger, source_database, through.proxy.url(source_database))
     through.proxy.limit(7000)
     runs = [
@@ -339,19 +342,16 @@ def test_a_line_of_56_kbit(wherry, new_ledger, through, source_database, duckdb_
 
 @pytest.mark.fault(40, tier=1)
 def test_memory_stays_flat_on_a_slow_line(wherry, new_ledger, through) -> None:
-    """48 MB from a source that is much faster than the line; a tenth of it needs as much."""
-    peaks = []
-    for rows, rate in ((60, 20 << 20), (600, 8 << 20)):
+    """48 MB from a source that is much faster than the line: as much memory as on a fast one."""
+    ledger, peaks = new_ledger(rows=600, changes=0, wide=40_000), []
+    for rate in (0, 6 << 20):
         reset(through)
-        ledger = new_ledger(rows=rows, changes=0, wide=40_000)
         through.proxy.limit(rate)
         done = wherry.sync(ledger, through, "append", "--set", "rows=20", "--memory", "32MB")
         assert not oracle.told(done, 0)
-        assert through.query(f"select count(*), sum(length(payload)) from {places.SCHEMA}.log") == [
-            (rows, rows * 40_000)
-        ]
+        assert through.query(f"select count(*), sum(length(payload)) from {places.SCHEMA}.log") == [(600, 24_000_000)]
         peaks.append(done.peak)
-    assert peaks[1] - peaks[0] < 64 << 20, [peak >> 20 for peak in peaks]
+    assert peaks[1] - peaks[0] < 32 << 20, [peak >> 20 for peak in peaks]
 
 
 # --- 41: names
@@ -364,7 +364,7 @@ def resolver(tmp_path: Path) -> Resolver:
     return Resolver(tmp_path)
 
 
-@pytest.mark.fault(41)
+@pytest.mark.fault(41, tier=1)
 def test_a_name_that_resolves_late_and_otherwise(
     wherry, small, through, source_database, duckdb_place, resolver
 ) -> None:
@@ -426,7 +426,7 @@ def check(wherry: Any, through: Through, resolver: Resolver) -> Callable[..., li
     return both
 
 
-@pytest.mark.fault(42)
+@pytest.mark.fault(42, tier=1)
 def test_another_machine_has_to_speak_tls(wherry, check, show, small, through, resolver) -> None:
     show(None)
     for done in check():
@@ -462,29 +462,29 @@ def test_certificates_are_checked_by_the_authority_that_is_named(check, show, au
     show(kind)
     for done in check(f"?sslrootcert={authority / 'ca.crt'}"):
         assert not oracle.told(done, 2 if reason else 0)
-        assert reason in done.stderr
+        assert reason in done.stderr or "certificate verify failed" in done.stderr
         assert not reason or "sslmode" in done.stderr
 
 
 # --- 43: the server's disk
 
 
-@pytest.mark.fault(43)
+@pytest.mark.fault(43, tier=1)
 def test_a_full_disk_of_the_server(wherry, new_ledger, postgres_cluster, tmp_path) -> None:
-    ledger = new_ledger(rows=4_000, changes=0, wide=1_000)
+    ledger = new_ledger(rows=20_000, changes=0, wide=400)  # too short to be compressed
     name = f"small_{os.getpid()}"
     space = postgres_cluster.folder / name
     space.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=5m,mode=0777", "none", space], capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0777", "none", space], capture_output=True
     ).returncode:
         space.rmdir()
         pytest.skip("no right to mount a small file system")
+    (space / "in").mkdir(mode=0o700)
+    shutil.chown(space / "in", postgres_cluster.data.owner(), postgres_cluster.data.group())
+    postgres_cluster.psql(f"create tablespace {name} location '{space / 'in'}'")
+    url = postgres_cluster.create_database()
     try:
-        (space / "in").mkdir(mode=0o700)
-        shutil.chown(space / "in", postgres_cluster.data.owner(), postgres_cluster.data.group())
-        postgres_cluster.psql(f"create tablespace {name} location '{space / 'in'}'")
-        url = postgres_cluster.create_database()
         postgres_cluster.psql(f"alter database {url.rpartition('/')[2]} set default_tablespace = {name}")
         place = places.InPostgres(url, postgres_cluster)
         for mode in ("append", "merge"):
@@ -495,9 +495,9 @@ def test_a_full_disk_of_the_server(wherry, new_ledger, postgres_cluster, tmp_pat
         subprocess.run(["mount", "-o", "remount,size=64m", space], check=True)
         for mode in ("append", "merge"):
             assert not wherry.recovers(ledger, place, mode)
+    finally:
         postgres_cluster.drop_database(url)
         postgres_cluster.psql(f"drop tablespace {name}")
-    finally:
         subprocess.run(["umount", "-l", space], check=True)
 
 
@@ -515,7 +515,7 @@ def limited(postgres_place: Any) -> Iterator[places.InPostgres]:
     postgres_place.query(f"drop role {user}")
 
 
-@pytest.mark.fault(44)
+@pytest.mark.fault(44, tier=1)
 @pytest.mark.parametrize(("mode", "right"), [("append", "insert"), ("merge", "insert, update")])
 def test_the_right_to_insert_is_revoked_in_mid_run(wherry, ledger, limited, postgres_place, mode, right) -> None:
     half, user, table = ledger.end // 2, f"limited_{os.getpid()}", f"{places.SCHEMA}.{stream_of(mode)}"
@@ -531,7 +531,7 @@ def test_the_right_to_insert_is_revoked_in_mid_run(wherry, ledger, limited, post
     assert not wherry.recovers(ledger, limited, mode)
 
 
-@pytest.mark.fault(44)
+@pytest.mark.fault(44, tier=1)
 def test_the_right_to_create_is_revoked_in_mid_run(wherry, ledger, limited, postgres_place) -> None:
     user, schema = f"limited_{os.getpid()}", places.SCHEMA
     assert not oracle.told(wherry.sync(ledger, limited, "replace", "--set", "until=3000"), 0)
@@ -546,7 +546,7 @@ def test_the_right_to_create_is_revoked_in_mid_run(wherry, ledger, limited, post
     assert not wherry.recovers(ledger, limited, "replace")
 
 
-@pytest.mark.fault(44)
+@pytest.mark.fault(44, tier=1)
 def test_the_right_to_select_is_revoked_at_the_source(wherry, served, limited, duckdb_place) -> None:
     """Nothing is emptied: the table stays as it was."""
     database, user = served.url.rpartition("/")[2], f"limited_{os.getpid()}"
@@ -567,7 +567,7 @@ def test_the_right_to_select_is_revoked_at_the_source(wherry, served, limited, d
 # --- 45: conflicts
 
 
-@pytest.mark.fault(45)
+@pytest.mark.fault(45, tier=1)
 def test_a_deadlock_that_the_load_loses(wherry, ledger, postgres_place) -> None:
     half = ledger.end // 2
     assert not oracle.told(wherry.sync(ledger, postgres_place, "merge", "--set", f"until={half}"), 0)
@@ -588,7 +588,7 @@ def test_a_deadlock_that_the_load_loses(wherry, ledger, postgres_place) -> None:
     assert not oracle.told(done, 0) + oracle.holds(postgres_place, ledger, "merge") + oracle.clean(postgres_place)
 
 
-@pytest.mark.fault(45)
+@pytest.mark.parametrize("mode", first(45, *MODES))
 def test_serialization_failures(wherry, ledger, postgres_place, mode) -> None:
     """Two in succession, from a trigger of the user's on the bookkeeping of loads."""
     half = ledger.end // 2
