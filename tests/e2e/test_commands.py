@@ -164,3 +164,25 @@ def test_five_thousand_tables(shop: Shop, postgres_cluster: Cluster, postgres_da
     assert time.monotonic() - began < 10
     out = shop.ok("preview", postgres_database, "--limit", "1")
     assert out.splitlines()[-1] == "… and 4,990 more streams: choose with --stream"
+
+
+@pytest.mark.parametrize("what", ["sql", "preview"])
+def test_a_command_that_reads_only_a_little_ends(postgres_database: str, tmp_path: Path, what: str) -> None:
+    """While the engine still reads ahead, on threads of its own."""
+    command = [
+        "sql",
+        postgres_database,
+        "select i, repeat('x', 50) from generate_series(1, 400000) as i",
+        "--limit",
+        "1",
+    ]
+    if what == "preview":
+        file = tmp_path / "large.csv"
+        file.write_text("id,text\n" + "".join(f"{n},{'x' * 100}\n" for n in range(200_000)))
+        command = ["preview", str(file)]
+    for _ in range(4):
+        done = subprocess.run(
+            [Path(sys.executable).with_name("wherry"), *command, "--json"], capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout.splitlines()[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sys
@@ -77,17 +78,24 @@ def run(args: Sequence[str], app: App | None = None) -> int:
 
 def main() -> None:
     """Entry point of the console script: what it writes is for this user alone, and holds no secret."""
+    code = [1]
+    atexit.register(_leave, code)  # the first to be registered, so the last to be called
     app = App(sys.argv[1:])
     os.umask(0o077)  # databases, their logs and spill files, run logs: whoever wants to share them says so
     _leave_no_core()
     install(lambda text: app.redactor.redact(text))
-    code = run(sys.argv[1:], app)
-    if app.left:  # the interpreter's own end would wait for threads, crash under them, or complain of them
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    code[0] = run(sys.argv[1:], app)
+    if app.left:  # the interpreter's own end would wait for threads
+        _leave(code)
+    sys.exit(code[0])
+
+
+def _leave(code: list[int]) -> None:
+    """End, the interpreter left standing: engines that still read ahead in threads crash, or hang, when it goes."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code[0])
 
 
 def _leave_no_core() -> None:
