@@ -224,8 +224,11 @@ def _family(base: str) -> str:
 
 
 def _resumable(plan: ReadPlan, selection: Selection) -> bool:
-    begun = plan.splits[0].streams[0] if plan.splits else None
-    return begun is not None and plan.after is not None and begun.cursor == selection.cursor
+    """Whether an open plan is gone on with. One that has not got anywhere is made anew: up to what there is now."""
+    if not plan.splits or plan.after is None or plan.splits[0].detail is None:
+        return False
+    (split,) = plan.splits
+    return split.streams[0].cursor == selection.cursor and split.bookmark != split.detail.get("from")
 
 
 def _canonical(client: Client, selection: Selection) -> Selection:

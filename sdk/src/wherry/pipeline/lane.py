@@ -237,6 +237,7 @@ class Lane:
     def _refuse_overflow(self) -> None:
         if self._overflowing():
             selection = next(s for s in self.split.streams if s.cursor)
+            self._settle()
             where = "lie within the look-back of" if selection.lookback else "share the last value of"
             less = "a shorter look-back" if selection.lookback else "a finer cursor"
             raise StreamError(
@@ -281,6 +282,16 @@ class Lane:
             with self._at_destination(f"to take rows of {item.stream}"):
                 self._write(item.stream, lane, conformed, rejects)
 
+    def _settle(self) -> None:
+        """Give up what is not committed, and with it the plan: what is committed stands under its bookmark, so that the
+        next run plans anew, up to a value that may be another one by then."""
+        if self._load is not None:
+            self._load.abort()
+            self._report_abort()
+            self._load = None
+        with self._at_destination("to keep the bookmark"):
+            self.work.settle(self.split)
+
     def _new_rows(self, lane: _Lane, batch: Any) -> Any:
         """The batch without rows that an earlier load holds."""
         if lane.boundary is None:
@@ -317,11 +328,23 @@ class Lane:
         target = rejects_of(lane.target)
         if not lane.rejects:
             load.prepare(target)
+            if self._ends_keys(lane):
+                load.truncate(target.stream)
         load.write(target.stream, rejects.rows(target, load.id, lane.rejects))
         lane.rejects += rejects.count
         lane.refused = rejects
         for (column, reason), rows in rejects.reasons.items():
             self.work.context.events.rows_rejected(stream=path, rows=rows, column=column, reason=reason)
+
+    def _ends_keys(self, lane: _Lane) -> bool:
+        """Whether this load is all there is of a history: rows rejected earlier are rejected again, or gone."""
+        return lane.conformer.target.mode == "history" and self._is_whole(lane.conformer.selection)
+
+    def _drop_rejects(self, lane: _Lane, load: Load) -> None:
+        target = rejects_of(lane.target)
+        if not lane.rejects and self._ends_keys(lane) and self.work.context.session.schema(target) is not None:
+            load.prepare(target)
+            load.truncate(target.stream)
 
     def _judge(self) -> None:
         """Raise when the rows rejected so far are more of the rows read than may be."""
@@ -381,6 +404,7 @@ class Lane:
                 for path, lane in self._streams.items():
                     self._report_change(path, lane, lane.conformer.complete(lane.schema))
                     self._prepare(path, lane)
+                    self._drop_rejects(lane, load)
             counts = self._counts()
             entry = Entry(
                 bookmark=self._seal(done),

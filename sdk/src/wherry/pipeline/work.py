@@ -298,6 +298,16 @@ class Work:
         known = (session.schema(t) for t in (rejects, replace(rejects, generation=None)))
         return [rejects] if any(schema is not None for schema in known) else []
 
+    def settle(self, split: Split) -> None:
+        """End the plan where its one split stands; nothing to do where it has several, or nothing is committed."""
+        envelope = envelopes.open_(self._sealed[split.key])
+        if len(self.plan.splits) > 1 or self.rebuilds or self.generation is None or not envelope.get("begun"):
+            return
+        self.lasting = envelopes.seal(
+            envelope.get("source"), envelope.get("boundary", {}), self.streams, self.context.identity
+        )
+        self.context.session.publish(self.plan, [], self.generation, Entry(bookmark=self.lasting, done=True))
+
     def _starting_envelopes(self) -> dict[str, JsonValue]:
         if self.resumed and self._known.open is not None:
             return {s.key: s.bookmark for s in self._known.open.splits}
@@ -384,7 +394,6 @@ class Work:
         import pyarrow as pa
 
         stream, names = selection.stream, self.context.names
-        refuse_ours(stream.path)
 
         def column(name: str) -> str:
             return names.column(stream.path, name)
@@ -416,6 +425,7 @@ def outcome_of(selection: Selection, context: Context) -> StreamOutcome:
 def table_of(selection: Selection, names: NameMap) -> str:
     """The table of a selection: recorded, or as the user asked, or the stream's own name; a sample has its own."""
     path = selection.stream.path
+    refuse_ours(path)
     if selection.limit is not None:
         return (selection.table or names.table(path, selection.stream.name)) + SAMPLE
     return names.call(path, selection.table) if selection.table else names.table(path, selection.stream.name)
