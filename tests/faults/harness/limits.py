@@ -1,4 +1,4 @@
-"""Machines that are too small: disks without room or inodes, limits of a process, a memory cgroup. No product code here.
+"""Machines that are too small: disks without room or inodes, limits of a process, a memory cgroup.
 
 Prefixes of a command (`under=` of the fixture `wherry`), and disks that live as long as a `with` block.
 """
