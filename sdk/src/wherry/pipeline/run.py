@@ -245,7 +245,7 @@ def remembered_choices(stored: Mapping[str, Progress]) -> dict[str, dict[str, An
     """What earlier runs settled, by stream path: see `envelope.choice`."""
     found: dict[str, dict[str, Any]] = {}
     for progress in stored.values():
-        for envelope in envelopes.all_of(progress):
+        for envelope in envelopes.all_of(progress) if envelopes.readable(progress) is None else ():
             for path, choice in envelope.get("choice", {}).items():
                 found.setdefault(path, choice)
     return found
