@@ -465,14 +465,18 @@ def test_files_of_killed_creations(wherry, new_ledger, duckdb_place):
     gone = subprocess.Popen(["true"])
     gone.wait()
     beside = duckdb_place.path.parent
-    ours = [beside / f"shop.duckdb.new-{gone.pid}", beside / f"shop.duckdb.new-{gone.pid}.wal"]
-    others = [beside / name for name in (f"shop.duckdb.new-{os.getpid()}", "shop.duckdb.new-copy", "shop.duckdb.bak")]
+    ours = beside / f"shop.duckdb.new-{gone.pid}"
+    others = [
+        beside / f"shop.duckdb.new-{os.getpid()}" / "database", beside / "shop.duckdb.new-copy" / "database",
+        beside / "shop.duckdb.bak", beside / f"other.duckdb.new-{gone.pid}" / "database",
+    ]  # fmt: skip
     for _ in range(2):  # the first run makes the file, the second finds it
-        for file in (*ours, *others):
+        for file in (ours / "database", ours / "database.wal", *others):
+            file.parent.mkdir(exist_ok=True)
             file.write_bytes(b"left")
         assert wherry.sync(ledger, duckdb_place, "append").code == 0
-        assert not [file for file in ours if file.exists()]
-        assert [file.read_bytes() for file in others] == [b"left"] * 3
+        assert not ours.exists()
+        assert [file.read_bytes() for file in others] == [b"left"] * 4
     assert not oracle.holds(duckdb_place, ledger, "append")
 
 
