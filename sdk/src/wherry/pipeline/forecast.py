@@ -14,7 +14,7 @@ from wherry.contracts.source import Source
 from wherry.contracts.values import Bookmark, Progress, ReadPlan, Selection, Stream
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.conform import Change, Conformer
-from wherry.pipeline.names import name_map
+from wherry.pipeline.names import NameMap, name_map
 from wherry.pipeline.run import GONE, Names, Prepared, Settings, prepare
 from wherry.pipeline.select import AGAIN, Choice, adds_again, refuse_unheard
 from wherry.pipeline.sides import at_destination, at_source
