@@ -65,9 +65,11 @@ class DuckDBDialect(Dialect):
 
     def tables(self, connection: Connection, namespace: str) -> set[str]:
         statement = SQL(
-            "select table_name from duckdb_tables() where database_name = current_database() and schema_name = {name} "
+            "select table_name from duckdb_tables() where database_name = current_database() "
+            "and lower(schema_name) = lower({name}) "
             "union all "
-            "select view_name from duckdb_views() where database_name = current_database() and schema_name = {name}"
+            "select view_name from duckdb_views() where database_name = current_database() "
+            "and lower(schema_name) = lower({name})"
         )
         return {name for (name,) in connection.rows(statement.format(name=Literal(namespace)))}
 

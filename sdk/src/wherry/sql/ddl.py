@@ -22,13 +22,13 @@ def stored(target: Target) -> pa.Schema:
 
 
 def difference(
-    table: str, have: pa.Schema, want: pa.Schema, fold: bool = True
+    table: str, have: pa.Schema, want: pa.Schema, folds: bool = True
 ) -> tuple[list[pa.Field], list[pa.Field]]:
     """(fields to add, fields to widen). A column that is wider already stays; one that fits neither way is refused."""
-    known = {_fold(field.name, fold): field for field in have}
+    known = {fold(field.name, folds): field for field in have}
     added, widened = [], []
     for field in want:
-        old = known.get(_fold(field.name, fold))
+        old = known.get(fold(field.name, folds))
         if old is None:
             added.append(field)
         elif holds(old, field):
@@ -43,10 +43,10 @@ def difference(
     return added, widened
 
 
-def unlike(have: pa.Schema, want: pa.Schema, fold: bool = True) -> list[pa.Field]:
+def unlike(have: pa.Schema, want: pa.Schema, folds: bool = True) -> list[pa.Field]:
     """Fields of which neither type, that of the table or the one wanted, holds the values of the other."""
-    known = {_fold(field.name, fold): field for field in have}
-    pairs = [(known[name], field) for field in want if (name := _fold(field.name, fold)) in known]
+    known = {fold(field.name, folds): field for field in have}
+    pairs = [(known[name], field) for field in want if (name := fold(field.name, folds)) in known]
     return [field.with_name(old.name) for old, field in pairs if not holds(old, field) and not holds(field, old)]
 
 
@@ -144,5 +144,6 @@ def _is_list(type: pa.DataType) -> bool:
     return any(test(type) for test in (pa.types.is_list, pa.types.is_large_list))
 
 
-def _fold(name: str, fold: bool) -> str:
-    return name.casefold() if fold else name
+def fold(name: str, folds: bool) -> str:
+    """What two names have in common that mean the same column."""
+    return name.casefold() if folds else name

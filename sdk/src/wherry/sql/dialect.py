@@ -167,6 +167,19 @@ class Dialect(ABC):
     def tables(self, connection: Connection, namespace: str) -> set[str]:
         """Names of the tables and views of a schema."""
 
+    def is_table(self, connection: Connection, table: Identifier) -> bool:
+        """Whether there is a table of this name, and not a view of any kind."""
+        same = SQL("lower({a}) = lower({b})") if self.fold else SQL("{a} = {b}")
+        schema, name = (
+            same.format(a=Identifier(f"table_{part}"), b=Literal(value))
+            for part, value in zip(("schema", "name"), table.names, strict=True)
+        )
+        statement = SQL(
+            "select 1 from information_schema.tables where table_catalog = current_database() "
+            "and table_type = 'BASE TABLE' and {schema} and {name}"
+        )
+        return bool(connection.rows(statement.format(schema=schema, name=name)))
+
     @abstractmethod
     def create_namespace(self, connection: Connection, namespace: str) -> None:
         """Create the schema if it is missing."""

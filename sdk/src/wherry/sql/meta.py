@@ -76,6 +76,12 @@ class Meta:
                 f"schema {self.namespace} was written by a newer version (format {found}, known: {FORMAT})",
                 next="upgrade wherry",
             )
+        gone = sorted(TABLES.keys() - self.dialect.tables(connection, self.namespace))
+        if gone:
+            raise StateError(
+                f"schema {self.namespace} has lost {', '.join(gone)}: without it nobody knows what its tables hold",
+                next=f"restore it from a backup, or drop schema {self.namespace} to read everything anew",
+            )
         return True
 
     def _number(self, connection: Connection, name: str) -> int:

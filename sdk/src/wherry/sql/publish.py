@@ -78,7 +78,7 @@ def _prepare(session: SqlSession, connection: Connection, plan: ReadPlan, target
         return None
     retyped = unlike(have, stored(target), dialect.fold)
     left = pa.schema([f for f in target.schema if f.name not in {r.name for r in retyped}])
-    tables.ready(connection, plan.key, dataclasses.replace(target, generation=None, schema=left))
+    tables.ready(connection, plan.key, dataclasses.replace(target, generation=None, schema=left), rewritten=True)
     return None if not retyped and dialect.swappable(connection, live, new) else retyped
 
 

@@ -48,6 +48,8 @@ class SqlSession(Session):
         self._control = dialect.connect()
         try:
             self.lease = self._enter(pipeline, schema, join, wait, tell)
+            if self._written and not read_only:
+                self.tables.look(self._control)
         except BaseException:
             self._control.close()
             raise

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from wherry.contracts.loading import Target
-from wherry.errors import UsageError
+from wherry.errors import DestinationError, StateError, UsageError
 from wherry.failpoints import failpoint
 from wherry.sql.compose import SQL, Identifier, Value
-from wherry.sql.ddl import difference, kind, stored
+from wherry.sql.ddl import difference, fold, kind, stored
 from wherry.sql.dialect import Connection
 from wherry.sql.meta import Meta
-from wherry.sql.state import dump
+from wherry.sql.state import dump, load
 
 SOURCE = b"wherry:source"
 
@@ -31,6 +31,8 @@ class Tables:
         self.label = label
         self._recorded: dict[tuple[str, ...], str] = {}
         self._generations: dict[tuple[str, str, int], str] = {}
+        self._there: set[tuple[str, ...]] = set()
+        """Tables of this pipeline that were there when they were last looked at."""
         self._lock = threading.Lock()
 
     def namespace(self, target: Target) -> str:
@@ -81,7 +83,14 @@ class Tables:
                 f"table {namespace}.{target.table} already takes stream {mine[0]}, not {target.stream}",
                 key="table", next="give one of the two another table with --table",
             )  # fmt: skip
-        if mine or self.meta.dialect.columns(connection, self.live(target)) is None:
+        if self.meta.dialect.columns(connection, self.live(target)) is None:
+            return
+        if not self.meta.dialect.is_table(connection, self.live(target)):
+            raise UsageError(
+                f"{namespace}.{target.table} is a view: rows go into tables only",
+                key="table", next="drop the view or give it another name, or choose another --table",
+            )  # fmt: skip
+        if mine:
             return
         owner = f"belongs to pipeline {owners[0][0]}" if owners else "was made by hand"
         name = target.table if namespace == self.meta.namespace else f"{namespace}.{target.table}"
@@ -91,10 +100,13 @@ class Tables:
             next=f"wherry state adopt {self.label} {name} --pipeline {self.pipeline}, or choose another --table",
         )
 
-    def ready(self, connection: Connection, plan_key: str, target: Target, *, begun: bool = False) -> Identifier:
+    def ready(
+        self, connection: Connection, plan_key: str, target: Target, *, begun: bool = False, rewritten: bool = False
+    ) -> Identifier:
         """Create the table or bring its columns up to date, and record both; the table.
 
-        begun: a transaction is open on the connection, and the changes become part of it.
+        begun: a transaction is open on the connection, and the changes become part of it.  rewritten: all its rows
+        will be replaced.
         """
         table, want = self.place(connection, target), stored(target)
         have = self.meta.dialect.columns(connection, table)
@@ -105,17 +117,50 @@ class Tables:
                 return table
         with self._changing(connection, target, begun):
             self.refuse(connection, target)
+            if not rewritten:
+                self._refuse_losses(connection, table, want)
             self._align(connection, table, want)
             self._record(connection, plan_key, target, table, signature)
         failpoint("K13")
         self._recorded[table.names] = signature
+        self._there.add(table.names)
         return table
+
+    def look(self, connection: Connection) -> None:
+        """See which of the pipeline's tables are there."""
+        columns = ("namespace", "table_name")
+        rows = self.meta.select(connection, "_wherry_names", columns, {"pipeline": self.pipeline, "source": ""})
+        there = {space: self.meta.dialect.tables(connection, space) for space in {space for space, _ in rows}}
+        self._there = {(space, table) for space, table in rows if table in there[space]}
+
+    def _refuse_losses(self, connection: Connection, table: Identifier, want: pa.Schema) -> None:
+        """Raise when somebody took away rows or values that were loaded: to go on would leave holes for ever."""
+        name, folds = ".".join(table.names), self.meta.dialect.fold
+        have = self.meta.dialect.columns(connection, table)
+        if have is None:
+            if table.names in self._there:
+                raise DestinationError(
+                    f"table {name} was dropped or renamed while this run wrote to it: nothing more is committed",
+                    next="run it again: the table is made anew, from the beginning",
+                )
+            return
+        where: dict[str, Value] = {"namespace": table.names[0], "table_name": table.names[-1]}
+        known = self.meta.select(connection, "_wherry_schemas", ("columns",), where, order=("version",))
+        loaded = [column for column, *_ in load(known[-1][0])] if known else []
+        kept = [column for column in want.names if column.startswith("_wherry_valid")] if known else []
+        held = {fold(column, folds) for column in have.names}
+        if gone := [column for column in [*loaded, *kept] if fold(column, folds) not in held]:
+            raise StateError(
+                f"table {name} has lost column {', '.join(gone)}, which its rows were loaded with: dropped or renamed?",
+                key="table", next="give it its name back, or rebuild the table with --full-refresh",
+            )  # fmt: skip
 
     def claim(self, connection: Connection, plan_key: str, target: Target) -> None:
         """Record the target's own table as this pipeline's; it was just put there."""
         live = self.live(target)
         self._record(connection, plan_key, dataclasses.replace(target, generation=None), live, _signature(target))
         self._recorded[live.names] = _signature(target)
+        self._there.add(live.names)
 
     @contextmanager
     def _changing(self, connection: Connection, target: Target, begun: bool) -> Iterator[None]:
@@ -200,6 +245,7 @@ class Tables:
         if self.meta.dialect.columns(connection, Identifier(namespace, table)) is None:
             raise UsageError(f"there is no table {namespace}.{table}", key="table", next="check the spelling")
         self.meta.delete(connection, "_wherry_names", where)
+        self.meta.delete(connection, "_wherry_schemas", where)  # it is taken as it is now
         row: dict[str, Value] = {"pipeline": self.pipeline, "plan_key": "", "stream": "", "source": "", "name": table}
         self.meta.insert(connection, "_wherry_names", where | row | {"since": self.meta.now(connection)})
         self._recorded.pop((namespace, table), None)
@@ -246,6 +292,7 @@ class Tables:
         with self._lock:
             self._generations = {k: v for k, v in self._generations.items() if (k[0], v) != (namespace, table)}
             self._recorded.pop((namespace, table), None)
+            self._there.discard((namespace, table))
 
 
 def shorten(name: str, suffix: str, limit: int) -> str:
