@@ -21,7 +21,8 @@ def met(error: Exception, path: str, need: int = 0, width: int = 0) -> ResourceE
     """
     text = str(error)
     named = _FILE.search(text)
-    found = exhausted("input/output error" if "fsync failed" in text else text, named[1] if named else path, need)
+    where = path if named is None or named[1].startswith(f"{path}.new-") else named[1]  # that one is gone by now
+    found = exhausted("input/output error" if "fsync failed" in text else text, where, need)
     if found is not None or not _MEMORY.search(text):
         return found
     if width * VECTOR > _LARGE:

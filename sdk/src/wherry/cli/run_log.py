@@ -88,7 +88,9 @@ class RunLog(Recorder):
                 self._folder = _pipeline_folder(self._home, self._pipeline)
                 _refuse_full(self._folder)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT) and (full := exhausted(error, self._home)) is not None:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # the error knows its name within a folder only
+                full = exhausted(OSError(error.errno, error.strerror, str(self._home)))
+                assert full is not None
                 raise full from error
             return self._given_up(error)
         return None
