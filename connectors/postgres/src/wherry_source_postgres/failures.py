@@ -87,7 +87,8 @@ def _from_network(error: OSError, address: str, subject: str) -> WherryError:
     if "rejected SSL upgrade" in str(error):
         return no_tls(address)
     if isinstance(error, TimeoutError):
-        return TransientError(f"{about}{address} did not answer in time", next="check host, port, and the way there")
+        next = "check host, port, and the way there"
+        return TransientError(f"{about}{address} did not answer in time", key="host", next=next)
     reason = (error.strerror or str(error) or type(error).__name__).lower()
     next = "check host, port, and that the server runs"
-    return TransientError(f"{about}{address} cannot be reached: {reason}", next=next)
+    return TransientError(f"{about}{address} cannot be reached: {reason}", key="host", next=next)

@@ -48,6 +48,8 @@ def refused(error: psycopg.Error, place: str) -> WherryError:
     asked = error.pgconn is not None and (error.pgconn.needs_password or error.pgconn.used_password)
     if asked and "FATAL" in text and not _LATER.search(text):
         return AuthError(f"{place}: {reason}", key="password", next="correct the password")
+    if "FATAL" in text:  # it is there, and takes nobody just now
+        return TransientError(f"{place}: {reason}", next=AGAIN)
     return TransientError(
         f"{place} cannot be reached: {reason}", key="host", next="check host, port, and that the server runs"
     )

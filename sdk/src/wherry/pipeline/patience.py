@@ -21,7 +21,7 @@ QUIET = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long transient errors are borne without any progress. contacts: tries to reach either side at the start."""
+    """How long transient errors are borne without any progress. contacts: tries at the start to reach a host."""
 
     attempts: int = 9
     seconds: float = 120
@@ -64,7 +64,7 @@ def patiently(
 ) -> T:  # fmt: skip
     """What the step returns, at last; for what a run does before there are lanes. side: marks errors as one side's.
 
-    A user who has mistyped a name waits for a few seconds and is told once.
+    A host that is not there may be mistyped (the error's key says host): then a few tries have to do.
     """
     tries = Tries(patience, events, stop, QUIET)
     while True:
@@ -72,5 +72,5 @@ def patiently(
             with side():
                 return step()
         except TransientError as error:
-            if not tries.again(error, min(patience.contacts, patience.attempts)):
+            if not tries.again(error, min(patience.contacts, patience.attempts) if error.key == "host" else None):
                 raise Stopped from error
