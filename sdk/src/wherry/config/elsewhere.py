@@ -18,7 +18,7 @@ from wherry.config.environment import LIMIT, Environment, Setting, read_small
 from wherry.errors import PolicyError, UsageError
 
 Kind = Literal["file", "keyring"]
-_VARIABLE = re.compile(r"\$(?:(\$)(?=\{)|\{(?:(file|keyring):)?([^}]*)\})")
+_VARIABLE = re.compile(r"\$(?:(\$)(?=\{)|\{(?:(file|keyring):)?([^{}]*)\})")
 _OTHERS = stat.S_IROTH | stat.S_IWOTH
 
 

@@ -15,7 +15,8 @@ LIMIT = 1 << 20
 """Bytes that a `.env` or a `${file:…}` may have."""
 _LINE = re.compile(
     r"""[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*
-        (?: '(?P<single>[^']*)' | "(?P<double>(?:[^"\\]|\\.)*)" | (?P<plain>(?!['"])[^\n]*?) )
+        (?: '(?P<single>[^']*)' | "(?P<double>(?:[^"\\]|\\.)*)"
+          | (?P<plain>(?!['"])(?:[^\s\#]++|[ \t\f\v]++(?!\#|\r?(?:\n|\Z))|\r(?!\n|\Z)|(?<![ \t])\#)*+) )
         [ \t]*(?:(?<=[ \t'"])\#[^\n]*)?\r?(?:\n|\Z)""",
     re.VERBOSE | re.DOTALL,
 )
@@ -61,10 +62,12 @@ def read_dotenv(path: Path) -> Iterator[tuple[str, Setting]]:
     A line that is none of these is skipped, for other programs read the file too, unless it speaks of wherry.
     """
     text = read_small(path)
-    at = 0
+    at = counted = 0
+    line = 1
     while at < len(text):
         match = _LINE.match(text, at)
-        line = text.count("\n", 0, at) + 1
+        line += text.count("\n", counted, at)
+        counted = at
         if match:
             yield match["name"], Setting(_unquoted(match), f"{match['name']} (.env, line {line})")
             at = match.end()

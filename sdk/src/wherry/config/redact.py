@@ -17,10 +17,14 @@ from wherry.telling import HEADER, SECRET
 MASK = "***"
 _PAIR = re.compile(r'"([\w.-]+)"\s*:\s*"((?:[^"\\]|\\.)*)"')
 """Of JSON."""
+_NAMED = re.compile(r"(?<![\w.-])([\w.-]+)\s*=\s*")
+_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s&;]+")
 _SCHEME = re.compile(r"(?i)(?:basic|bearer|digest|token)\s+(\S.*)")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHORT = 4
 """Shorter secrets are redacted only where they stand alone: "a" is a poor password, and in every word."""
+_ADDRESS = 1 << 15
+"""Characters of a text that are looked through: no address or connection string is longer."""
 _LONG = 8
 """Characters of a variable's value that its name alone makes a secret."""
 
@@ -148,16 +152,20 @@ def _within(value: Any) -> Iterator[str]:
 
 def _inside(text: str) -> Iterator[str]:
     """Passwords in an address, and values of telling names in `--set` texts, queries and connection strings."""
-    setting = re.fullmatch(r"([\w.-]+)=(.*)", text, re.DOTALL)
-    if setting and SECRET.search(setting[1]):
-        yield setting[2]
-    for name, value in re.findall(r"([\w.-]+)\s*=\s*(?=('[^']*'|\"[^\"]*\"|[^\s&;]+))", text):
-        if SECRET.search(name):
+    name, equals, rest = text.partition("=")
+    if equals and re.fullmatch(r"[\w.-]+", name) and SECRET.search(name):
+        yield rest
+    text = text[:_ADDRESS]
+    for found in _NAMED.finditer(text):
+        if SECRET.search(found[1]) and (standing := _VALUE.match(text, found.end())):
+            value = standing[0]
             yield from {value.strip("'\""), value.partition("#")[0], unquote(value)}
     for name, value in _PAIR.findall(text):
         if SECRET.search(name) or HEADER.search(name):
             yield from _texts(re.sub(r"\\(.)", r"\1", value))
-    for userinfo in re.findall(r"://([^/?#]*)@", text) + re.findall(r"://(.*)@", text):
+    lines = [line for line in text.splitlines() if "://" in line]
+    widest = [line[line.index("://") + 3 : line.rfind("@")] for line in lines]  # a password may hold a raw / or @
+    for userinfo in re.findall(r"://([^/?#@]*)@", text) + widest:
         password = userinfo.partition(":")[2]
         yield from {password, unquote(password)}
 
