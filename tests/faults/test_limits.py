@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -199,24 +198,15 @@ def test_few_threads(wherry: Any, ledger: Ledger, place: Place, threads: int) ->
     under = crowded(threads)
     if not available(crowded(50)):
         pytest.skip("no other user can be had here")
-    for folder in (wherry.folder, wherry.state, Path(place.reference).parent if place.name == "duckdb" else None):
-        if folder is not None:
-            folder.mkdir(exist_ok=True)
-            os.chown(folder, 54321, 54321)
-    for parent in wherry.folder.parents[:3]:
-        parent.chmod(0o755)
     done = sync(wherry, ledger, place, under=under)
     assert not oracle.told(done, 0, 9, *KILLED), str(done)
     if done.code == 9:
         assert "no more threads or processes" in done.stderr, str(done)
-    done = sync(wherry, ledger, place, under=crowded(100))
-    assert not oracle.told(done, 0), str(done)
-    assert not oracle.holds(place, ledger, "merge")
-    assert not oracle.clean(place)
+    assert not wherry.recovers(ledger, place, "merge")
 
 
 @pytest.mark.fault(12, tier=1)
-@pytest.mark.parametrize("megabytes", [150, 300, 500, 700, 900, 1100, 1400, 1800])
+@pytest.mark.parametrize("megabytes", [250, 400, 500, 700, 900, 1100, 1400, 1800])
 def test_little_address_space(wherry: Any, ledger: Ledger, place: Place, megabytes: int) -> None:
     """Told with advice, where there is memory to tell; else the process is gone."""
     done = sync(wherry, ledger, place, under=limited(as_=megabytes * 1_000_000))

@@ -36,7 +36,7 @@ def exhausted(
         number = errno.ENOMEM
     elif isinstance(error, OSError):
         number = None if error.errno == errno.EAGAIN else error.errno  # that is what an unready socket says
-    elif isinstance(error, (ImportError, RuntimeError)):  # a library that was not mapped, a thread that did not start
+    else:  # a library that was not mapped, a thread that did not start: whoever wanted it words that in its own way
         found = _number_in(str(error))
         number = found if found in (errno.ENOMEM, errno.EMFILE, errno.EAGAIN) else None
     return None if number is None else _out_of(number, known if isinstance(known, str) else path, need)

@@ -23,8 +23,9 @@ def limited(**limits: int) -> list[str]:
 
 
 def crowded(threads: int) -> list[str]:
-    """A prefix: another user, who may have so many threads and processes."""
-    user = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
+    """A prefix: another user, who may have so many threads and processes. What root reads and writes is open to it."""
+    files = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    user = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", *files]
     return [*user, "prlimit", f"--nproc={threads}", "--"]
 
 
