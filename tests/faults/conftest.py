@@ -25,7 +25,12 @@ PLUGIN = Path(__file__).parent / "plugin"
 @pytest.fixture(scope="session")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for PYTHONPATH with the source `ledger` installed in it."""
-    folder = tmp_path_factory.mktemp("plugins")
+    return install(tmp_path_factory.mktemp("plugins") / "installed")
+
+
+def install(folder: Path) -> Path:
+    """Make the folder, with the source `ledger` installed in it."""
+    folder.mkdir()
     shutil.copy(PLUGIN / "wherry_ledger.py", folder)
     groups = {"wherry.sources": {"ledger": "wherry_ledger:LedgerSource"}}
     return write_distribution(folder, "wherry-source-ledger", groups)

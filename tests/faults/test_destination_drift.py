@@ -168,8 +168,8 @@ def test_in_a_run(wherry, ledger, postgres_place, mode, statement):
         assert f"drop schema {SCHEMA} to read everything anew" in refused.last
         place.query(f"drop schema {SCHEMA} cascade")
         until = ()
-    if again:
-        assert wherry.sync(ledger, place, mode, *again).code == 0
+    if until == ():  # what the bookmark stood for is gone with the table: only the next run knows
+        assert not oracle.told(wherry.sync(ledger, place, mode, *again), 0)
     assert not wherry.recovers(ledger, place, mode, until=until)
 
 
@@ -198,7 +198,7 @@ def test_the_rebuild_is_dropped_in_a_run(wherry, ledger, postgres_place):
     place = postgres_place
     assert wherry.sync(ledger, place, "replace", "--set", f"until={HALF}").code == 0
     before = sorted(places.rows(place, "items"))
-    run = wherry.start(*wherry.syncing(ledger, place, "replace", "--json"), env={"WHERRY_FAILPOINT": "K15:sleep:1:3"})
+    run = wherry.start(*wherry.syncing(ledger, place, "replace", "--json"), env={"WHERRY_FAILPOINT": "K12:sleep:1:3"})
     while not (found := places.tables(place, "items__gen%")) or not place.query(
         f"select 1 from {SCHEMA}.{found[0]} limit 1"
     ):
@@ -226,7 +226,7 @@ def test_a_table_made_by_hand(wherry, ledger, place):
     assert "wherry state adopt" in refused.last
     assert place.query(f"select id, payload from {SCHEMA}.items order by 1") == [(1, "mine"), (999999, "mine too")]
     adopted = wherry(
-        "state", "adopt", place.reference, "items", "--pipeline", "ledger-ledger", "--schema", SCHEMA, "--yes"
+        "state", "adopt", place.reference, "items", "--pipeline", "ledger-ledger", "--schema", SCHEMA
     )
     assert adopted.code == 0, adopted
     ended = wherry.sync(ledger, place, "merge")
@@ -257,7 +257,7 @@ def test_a_view_of_the_same_name(wherry, ledger, place, kind):
     assert not oracle.told(refused, 2, names="items")
     assert "faults.items is a view: rows go into tables only" in refused.stderr
     assert "another --table" in refused.last
-    ended = wherry.sync(ledger, place, "merge", "--table", "things")
+    ended = wherry.sync(ledger, place, "merge", "--table", "things", "--full-refresh")
     assert ended.code == 0, ended
     assert place.query(f"select count(*) from {SCHEMA}.things") == [(len(ledger.expected("merge")),)]
 
