@@ -73,6 +73,7 @@ METHODS = {  # "*": abstract
     "*Session.close": "(self, outcome='ok')",
     "*Load.prepare": "(self, target)",
     "*Load.write": "(self, stream, rows)",
+    "Load.idle": "(self)",
     "*Load.truncate": "(self, stream)",
     "*Load.commit": "(self, entry)",
     "*Load.abort": "(self)",
