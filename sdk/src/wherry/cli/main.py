@@ -83,6 +83,7 @@ def main() -> None:
     app = App(sys.argv[1:])
     os.umask(0o077)  # databases, their logs and spill files, run logs: whoever wants to share them says so
     _leave_no_core()
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would scan all distributions, and load theirs
     install(lambda text: app.redactor.redact(text))
     code[0] = run(sys.argv[1:], app)
     if app.left:  # the interpreter's own end would wait for threads

@@ -78,9 +78,15 @@ class Elsewheres:
             sources.append(f"keyring {place}")
             return self._counted(_from_keyring(place, origin), origin)
         path = folder / Path(place).expanduser()
-        if not path.exists() or path.is_dir():
-            raise UsageError(f"no such file: {place}", where=origin, next=f"create {path}")
-        mode = path.stat().st_mode
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            raise UsageError(f"no such file: {place}", where=origin, next=f"create {path}") from None
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise UsageError(f"cannot read {place[:80]!r}: {reason}", where=origin, next="name a file") from None
+        if stat.S_ISDIR(mode):
+            raise UsageError(f"{place} is a folder", where=origin, next="name a file")
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             raise PolicyError(f"{place} is a device, not a file", where=origin, next="name a file")
         if stat.S_ISREG(mode) and mode & _OTHERS:

@@ -24,7 +24,8 @@ SECONDS = 20.0
 """Time a plugin gets to be imported."""
 PASSED = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TEMP", "TMP", "TZ", "LANG", "LANGUAGE", "VIRTUAL_ENV",
-     "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"}
+     "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
+     "PYDANTIC_DISABLE_PLUGINS"}
 )  # fmt: skip
 """Variables that a child gets, beside those that begin with LC_ and PYTHON: none that may hold a secret."""
 
