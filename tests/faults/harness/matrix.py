@@ -4,8 +4,8 @@
 A number such as "exit 9" is the exit code of the disturbed run.
 
 The kill points of rows 1 and 3 are K01 to K17 of `wherry.failpoints`. There is no K18 (a token renewed at its provider
-and not kept yet: no connector has tokens), no K19 and no K20 (a source's or a destination's program dead in the middle of
-a line or with a batch in its pipe: see rows 7 to 9).
+and not kept yet: no connector has tokens), no K19 and no K20 (a source's or a destination's program dead in the middle
+of a line or with a batch in its pipe: see rows 7 to 9).
 """
 
 from __future__ import annotations
