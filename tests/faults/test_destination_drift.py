@@ -225,9 +225,7 @@ def test_a_table_made_by_hand(wherry, ledger, place):
     assert "table faults.items was made by hand" in refused.stderr
     assert "wherry state adopt" in refused.last
     assert place.query(f"select id, payload from {SCHEMA}.items order by 1") == [(1, "mine"), (999999, "mine too")]
-    adopted = wherry(
-        "state", "adopt", place.reference, "items", "--pipeline", "ledger-ledger", "--schema", SCHEMA
-    )
+    adopted = wherry("state", "adopt", place.reference, "items", "--pipeline", "ledger-ledger", "--schema", SCHEMA)
     assert adopted.code == 0, adopted
     ended = wherry.sync(ledger, place, "merge")
     assert not oracle.told(ended, 0)
