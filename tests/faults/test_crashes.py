@@ -107,6 +107,19 @@ def warm(plugins: Path) -> Iterator[Warm]:
     server.close()
 
 
+@pytest.fixture
+def forked(wherry: Any, warm: Warm) -> Any:
+    """As `wherry`, its runs forks of the warm process; a kill point is asked for as there."""
+
+    class Forked(type(wherry)):  # type: ignore[misc]
+        def __call__(self, *args: object, env: dict[str, str] | None = None) -> Any:
+            failpoint = (env or {}).get("WHERRY_FAILPOINT", "")
+            self.ended.append(warm(*args, cwd=self.folder, env=self.env, failpoint=failpoint))
+            return self.ended[-1]
+
+    return Forked(wherry.folder, wherry.env)
+
+
 @pytest.fixture(scope="session")
 def shared_ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """The same for all: what a run did with it is copied, not done again."""
@@ -392,8 +405,8 @@ def test_killed_in_deletes(bench, tmp_path, shared_ledger, engine, kind):
 
 @pytest.mark.fault(18)
 @pytest.mark.parametrize("mode", ["append", "merge"])
-def test_killed_between_a_new_column_and_its_rows(warm, wherry, new_ledger, duckdb_place, mode):
-    between_column_and_rows(wherry, new_ledger, duckdb_place, mode)
+def test_killed_between_a_new_column_and_its_rows(forked, new_ledger, duckdb_place, mode):
+    between_column_and_rows(forked, new_ledger, duckdb_place, mode)
     assert not oracle.clean(duckdb_place)
 
 
@@ -438,28 +451,28 @@ print(database.execute("select count(*) from faults.log").fetchone()[0], flush=T
 
 @pytest.mark.fault(19)
 @pytest.mark.parametrize("point", ["", "K09", "K11"])
-def test_a_run_while_a_reader_has_the_file(wherry, new_ledger, duckdb_place, point):
+def test_a_run_while_a_reader_has_the_file(forked, new_ledger, duckdb_place, point):
     """Begun, or begun after a kill whose log the reader sees: refused, the reader named; nothing lost."""
     ledger = new_ledger(rows=600, changes=200)
-    assert wherry.sync(ledger, duckdb_place, "append", "--set", "until=300").code == 0
+    assert forked.sync(ledger, duckdb_place, "append", "--set", "until=300").code == 0
     if point:
-        assert wherry.sync(ledger, duckdb_place, "append", env={"WHERRY_FAILPOINT": f"{point}:kill"}).code == 137
+        assert forked.sync(ledger, duckdb_place, "append", env={"WHERRY_FAILPOINT": f"{point}:kill"}).code == 137
     rows = {"": "300", "K09": "300", "K11": str(ledger.end)}[point]
     with subprocess.Popen(
         [sys.executable, "-c", READER, duckdb_place.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as reader:
         assert reader.stdout.readline().strip() == rows
-        refused = wherry.sync(ledger, duckdb_place, "append")
+        refused = forked.sync(ledger, duckdb_place, "append")
         assert not oracle.told(refused, 4, 7)
         assert str(reader.pid) in refused.stderr
         assert "next:" in refused.last
         out, _ = reader.communicate("\n")
         assert out.strip() == rows
-    assert not wherry.recovers(ledger, duckdb_place, "append")
+    assert not forked.recovers(ledger, duckdb_place, "append")
 
 
 @pytest.mark.fault(33)
-def test_files_of_killed_creations(wherry, new_ledger, duckdb_place):
+def test_files_of_killed_creations(forked, new_ledger, duckdb_place):
     """Ours go when their process is gone; those of a process that lives, and what people made, stay."""
     ledger = new_ledger(rows=100, changes=0)
     gone = subprocess.Popen(["true"])
@@ -474,7 +487,7 @@ def test_files_of_killed_creations(wherry, new_ledger, duckdb_place):
         for file in (ours / "database", ours / "database.wal", *others):
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(b"left")
-        assert wherry.sync(ledger, duckdb_place, "append").code == 0
+        assert forked.sync(ledger, duckdb_place, "append").code == 0
         assert not ours.exists()
         assert [file.read_bytes() for file in others] == [b"left"] * 4
     assert not oracle.holds(duckdb_place, ledger, "append")
