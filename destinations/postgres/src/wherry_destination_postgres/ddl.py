@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from wherry import SQL, DestinationError, Identifier, Literal, Part, SchemaError
+from wherry import SQL, DataError, DestinationError, Identifier, Literal, Part, SchemaError
 
 from wherry_destination_postgres import types
 
@@ -110,7 +110,7 @@ def unique(connection: PostgresConnection, table: Identifier, keys: Sequence[str
         connection.run(
             SQL("create unique index on {table} ({keys})").format(table=table, keys=[Identifier(n) for n in keys])
         )
-    except DestinationError as error:
+    except (DestinationError, DataError) as error:
         if "SQLSTATE 54000" not in error.message and "SQLSTATE 42704" not in error.message:
             raise
         connection.run(SQL("rollback to savepoint wherry_index"))

@@ -98,6 +98,9 @@ def translated(error: psycopg.Error, place: str, blocker: str = "") -> WherryErr
         return DestinationError(f"{place} is read-only (a standby?)", key="host", next="write to the primary server")
     if state[:2] == "28":
         return AuthError(f"{place}: {_first(error)}", key="user", next="check user and password")
+    if state[:2] == "54":  # a row too big for a page, too many columns
+        text = f"{place}: {_first(error)} (SQLSTATE {state})"
+        return DataError(text, next="keep fewer or shorter columns: --columns NAME,…")
     if state == "2BP01":
         return SchemaError(
             f"{place}: {_first(error)} ({(diag.message_detail or '').strip()})", next="drop what depends on it"
