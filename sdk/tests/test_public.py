@@ -69,6 +69,7 @@ METHODS = {  # "*": abstract
     "Session.execute": "(self, sql)",
     "*Session.set": "(self, key, bookmark)",
     "Session.adopt": "(self, table, namespace=None)",
+    "Session.applied": "(self, load_id)",
     "Session.runs": "(self)",
     "*Session.close": "(self, outcome='ok')",
     "*Load.prepare": "(self, target)",

@@ -14,6 +14,8 @@ import psycopg
 import pytest
 from harness import oracle
 from harness.places import SCHEMA, InPostgres
+from harness.proxy import Proxy
+from harness.served import Through
 
 MODES = ("append", "merge", "replace", "history")
 SLOW = ("--set", "pause=0.3")
@@ -36,6 +38,9 @@ def every_mode(row: int, *soon: str) -> pytest.MarkDecorator:
     """Every mode; those named in tier 1, the others in tier 2."""
     cases = [pytest.param(mode, marks=pytest.mark.fault(row, tier=1 if mode in soon else 2)) for mode in MODES]
     return pytest.mark.parametrize("mode", cases, indirect=True)
+
+
+every_answer = pytest.mark.parametrize(("mode", "answer"), [("append", "lost"), ("merge", "never")], indirect=["mode"])
 
 
 def loading(run, batches: int = 2) -> None:
@@ -405,3 +410,29 @@ def test_a_lock_without_any_limit(wherry, ledger, postgres_place):
     assert not oracle.told(ended, 4, names="items")
     assert "nothing has moved for 3 s while waiting for" in ended.stderr
     assert not wherry.recovers(ledger, place, "merge", until=(3000, ledger.end))
+
+
+# --- row 4: what the run says of a load whose commit got no answer
+
+
+@pytest.mark.fault(4, tier=1)
+@every_answer
+def test_a_commit_in_doubt_is_counted_once(wherry, new_ledger, postgres_place, mode, answer):
+    ledger, place = new_ledger(rows=300, changes=100), postgres_place
+    with Proxy(place.cluster.port) as proxy:
+        through = Through(place.url, place.cluster, proxy=proxy)
+        assert wherry.sync(ledger, through, mode).code == 0
+        rows = proxy.commits - 2  # after it only publishing and giving the lease back
+        place.query(f"drop schema {SCHEMA} cascade")
+        proxy.clear()
+        proxy.commit(rows, answer, seconds=0.05)
+        ended = wherry.sync(ledger, through, mode, "--json")
+    assert not oracle.told(ended, 0)
+    finished = next(event for event in ended.events if event["event"] == "run_finished")
+    told = [event for event in ended.events if event["event"] == "load_committed"]
+    expected = len(ledger.expected(mode))
+    assert [event["counts"]["staged"] for event in told] == [expected]
+    assert {name: finished["totals"][name] for name in ("read", "staged", "inserted")} == dict.fromkeys(
+        ("read", "staged", "inserted"), expected
+    )
+    assert not wherry.recovers(ledger, place, mode)

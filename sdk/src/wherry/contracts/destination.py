@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from wherry.contracts.config import ConnectorConfig
-from wherry.contracts.loading import Capabilities, Entry, Lease, Receipt, RunRecord, Target
+from wherry.contracts.loading import Applied, Capabilities, Entry, Lease, Receipt, RunRecord, Target
 from wherry.contracts.values import Bookmark, Progress, ReadPlan, Split
 from wherry.errors import UsageError
 
@@ -96,6 +96,13 @@ class Session(ABC):
         was read together with the bookmark it started from (at open, here, or by an own commit), never a newer one.
         """
         return self.progress[plan.key]
+
+    def applied(self, load_id: int) -> Mapping[str, Applied] | None:
+        """What a load did whose commit got no answer, by stream path; None when it was not committed, or nobody knows.
+
+        For the numbers of the run alone: whether to load again is decided by the swap of the next load.
+        """
+        return None
 
     @abstractmethod
     def begin(self, plan: ReadPlan, split: Split) -> Load:

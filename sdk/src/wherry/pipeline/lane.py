@@ -414,6 +414,7 @@ class Lane:
                 parts=self._parts,
                 started=self._begun,
             )
+            self.work.doubt(self.split, load.id, entry)
             receipt = load.commit(entry)
         self._load = None
         self._after_commit(entry, receipt)
@@ -443,7 +444,7 @@ class Lane:
                 lane.boundary.committed()
         self._rejected = self._read = 0
         self._sealed = entry.bookmark
-        self.work.committed(self.split, entry, receipt)
+        self.work.committed(self.split, entry, receipt.load_id, receipt.applied)
         for lane in self._streams.values():
             lane.counts, lane.handed, lane.rejects, lane.refused = Counts(), 0, 0, None
         self._parts = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wherry.contracts.destination import Destination, Session
-from wherry.contracts.loading import Counts, Entry, Receipt, Target
+from wherry.contracts.loading import Applied, Counts, Entry, Target
 from wherry.contracts.source import Source
 from wherry.contracts.values import Bookmark, JsonValue, Progress, ReadPlan, Selection, Split, Stream
 from wherry.contracts.wire import from_json, to_json
@@ -70,6 +70,8 @@ class Work:
         self._planned = {s.stream.path for s in envelopes.streams_of(plan)}
         self._resumed: set[str] = set()
         self._lock = threading.Lock()
+        self._doubts: dict[str, tuple[int, Entry]] = {}
+        """By split key: the last load whose commit has not been answered, and what it was to record."""
         self._conformers: dict[str, Conformer] = {}
         self._appeared = self._appeared_before()
         self._rebuild: frozenset[str] = frozenset()
@@ -163,8 +165,23 @@ class Work:
         """Take down which of these a load drew that was given up, or is in doubt: `resume` finds out."""
         self._drawn[split.key] = drawn
 
+    def doubt(self, split: Split, load_id: int, entry: Entry) -> None:
+        """Remember a load whose COMMIT is about to be sent: if the answer is lost, `resume` finds out what it did."""
+        self._doubts[split.key] = load_id, entry
+
     def resume(self, split: Split) -> tuple[Split, bool]:
         """The split as the destination has it now, after a failure, and whether it is done."""
+        found = self._resume(split)
+        if split.key in self._doubts:
+            load_id, entry = self._doubts[split.key]
+            applied = self.context.session.applied(load_id)
+            if applied is not None:
+                counts = [c for name, c in entry.counts.items() if not name.endswith(beside("", REJECTED))]
+                self.count(sum(c.read for c in counts), sum(c.rejected for c in counts))
+                self.committed(split, entry, load_id, applied)
+        return found
+
+    def _resume(self, split: Split) -> tuple[Split, bool]:
         with self._lock:
             if self.generation is None:
                 self._settle_drawn(split, self._sealed[split.key])
@@ -204,15 +221,16 @@ class Work:
         """Whether the end of this split has to be stored: not when nothing came and nothing is being built."""
         return changed or self.generation is not None or self.rebuilds or self._has_new_table(split)
 
-    def committed(self, split: Split, entry: Entry, receipt: Receipt) -> None:
-        """Take down what a load did."""
+    def committed(self, split: Split, entry: Entry, load_id: int, done: Mapping[str, Applied]) -> None:
+        """Take down what a load did. done: by stream path."""
+        self._doubts.pop(split.key, None)
         with self._lock:
             self._sealed[split.key] = entry.bookmark
         for name, counts in entry.counts.items():
             path = name.removesuffix(beside("", SAMPLE))
             if path.endswith(beside("", REJECTED)):  # counted with the stream itself
                 continue
-            applied = receipt.applied.get(name)
+            applied = done.get(name)
             outcome = self.context.outcomes.get(path)
             numbers = {
                 "read": counts.read, "boundary": counts.boundary, "mapped": counts.mapped, "rejected": counts.rejected,
@@ -223,7 +241,7 @@ class Work:
             if outcome is not None:
                 outcome.add(numbers)
             self.context.events.load_committed(
-                stream=path, load_id=receipt.load_id, counts=numbers, bookmark=envelopes.open_(entry.bookmark)["source"]
+                stream=path, load_id=load_id, counts=numbers, bookmark=envelopes.open_(entry.bookmark)["source"]
             )
 
     def unchanged(self, split: Split, envelope: JsonValue, counts: Mapping[str, Counts]) -> None:

@@ -49,6 +49,13 @@ def loaded_rows(meta: Meta, connection: Connection, lease: Lease, plan_key: str,
     return sum(int(new) - (0 if target.mode == "history" else int(gone)) for new, gone, split in counted if split)
 
 
+def applied(meta: Meta, connection: Connection, load_id: int) -> dict[str, Applied] | None:
+    """What a load did, by stream path; None when there is no such load."""
+    columns = ("stream", "staged_rows", "inserted_rows", "updated_rows", "deleted_rows")
+    rows = meta.select(connection, "_wherry_loads", columns, {"load_id": load_id})
+    return {stream: Applied(staged=s, inserted=i, updated=u, deleted=d) for stream, s, i, u, d in rows} or None
+
+
 def run_records(meta: Meta, connection: Connection) -> list[RunRecord]:
     """Runs of every pipeline of the schema, newest first.
 

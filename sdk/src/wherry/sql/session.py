@@ -19,7 +19,7 @@ from wherry.sql.dialect import Connection, Dialect
 from wherry.sql.load import SqlLoad
 from wherry.sql.meta import Meta
 from wherry.sql.publish import publish
-from wherry.sql.runs import record_load, run_records
+from wherry.sql.runs import applied, record_load, run_records
 from wherry.sql.tables import Tables
 
 if TYPE_CHECKING:
@@ -141,6 +141,10 @@ class SqlSession(Session):
         if seen.damaged:
             raise StateError(f"what is stored of {plan.key} cannot be read: {seen.damaged}", next="run it again")
         return seen
+
+    def applied(self, load_id: int) -> Mapping[str, Applied] | None:
+        with self._lock:
+            return applied(self.meta, self._control, load_id)
 
     def begin(self, plan: ReadPlan, split: Split) -> Load:
         self._check_open()
