@@ -81,6 +81,17 @@ def wide(place: Place, columns: int, mode: str) -> None:
 
 
 @pytest.mark.fault(79)
+def test_a_row_that_fits_on_no_page(postgres_place: InPostgres) -> None:
+    """PostgreSQL keeps a row on one page: exit 6, and nothing is written."""
+    row = pa.table({f"c{n}": ["ten and more bytes"] for n in range(700)})
+    outcome = run_sync(lambda: hostile.Rows({"t": row}, {"t": row.schema}), destination(postgres_place), schema=SCHEMA)
+    assert outcome.exit_code == 6
+    assert "row is too big" in outcome.failed[0].error.message
+    assert "--columns" in outcome.failed[0].error.next
+    assert tables(postgres_place, "t") == []
+
+
+@pytest.mark.fault(79)
 def test_no_columns(place: Place) -> None:
     """Objects without a key: rows are counted, and the table has Wherry's own columns."""
     source = hostile.Rows({"t": [{}, {}]}, {"t": pa.schema([])})

@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_UPPER, _LOWER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
+
+
+def _called(column: str, name: str) -> Part:
+    """Whether the catalog's name is this one: it takes letters of ASCII alone for the same in either case."""
+    return SQL("translate({column}, {upper}, {lower}) = {name}").format(
+        column=Identifier(column), upper=Literal(_UPPER), lower=Literal(_LOWER),
+        name=Literal(name.translate(str.maketrans(_UPPER, _LOWER))),
+    )  # fmt: skip
+
+
 class DuckDBDialect(Dialect):
     """One opened file. Loads in other threads have cursors of their own."""
 
@@ -45,9 +56,9 @@ class DuckDBDialect(Dialect):
 
     def columns(self, connection: Connection, table: Identifier) -> pa.Schema | None:
         """Names that differ only by case are one name here."""
-        where: list[Part] = [SQL("lower(table_name) = lower({name})").format(name=Literal(table.names[-1]))]
+        where: list[Part] = [_called("table_name", table.names[-1])]
         if len(table.names) > 1:
-            where.append(SQL("lower(schema_name) = lower({name})").format(name=Literal(table.names[0])))
+            where.append(_called("schema_name", table.names[0]))
             where.append(SQL("database_name = current_database()"))
         found = connection.rows(
             SQL("select column_name, data_type from duckdb_columns() where {where} order by column_index").format(
@@ -66,23 +77,20 @@ class DuckDBDialect(Dialect):
     def tables(self, connection: Connection, namespace: str) -> set[str]:
         statement = SQL(
             "select table_name from duckdb_tables() where database_name = current_database() "
-            "and lower(schema_name) = lower({name}) "
+            "and {called} "
             "union all "
             "select view_name from duckdb_views() where database_name = current_database() "
-            "and lower(schema_name) = lower({name})"
+            "and {called}"
         )
-        return {name for (name,) in connection.rows(statement.format(name=Literal(namespace)))}
+        return {name for (name,) in connection.rows(statement.format(called=_called("schema_name", namespace)))}
 
     def create_namespace(self, connection: Connection, namespace: str) -> None:
         if not self.namespace_exists(connection, namespace):
             connection.run(SQL("create schema {name}").format(name=Identifier(namespace)))
 
     def namespace_exists(self, connection: Connection, namespace: str) -> bool:
-        statement = SQL(
-            "select 1 from duckdb_schemas() where database_name = current_database() "
-            "and lower(schema_name) = lower({name})"
-        )
-        return bool(connection.rows(statement.format(name=Literal(namespace))))
+        statement = SQL("select 1 from duckdb_schemas() where database_name = current_database() and {called}")
+        return bool(connection.rows(statement.format(called=_called("schema_name", namespace))))
 
     def widen(self, connection: Connection, table: Identifier, field: pa.Field, empty: bool = False) -> None:
         """Views find their tables by name and stay; indexes go and come back in the same transaction."""
