@@ -503,7 +503,7 @@ def test_a_lane_counts_bytes_by_what_a_batch_pins(monkeypatch):
     source = MemorySource.of()
     monkeypatch.setattr(source, "read", lambda split: iter([Batch(stream="s", data=small)]))
     reading = reader.Reader(source, Split(key="s", streams=()), Budget(1 << 20, 1), threading.Event())
-    for item in reading.items():
+    for item in reading.items(idle=lambda: None):
         if isinstance(item, reader.Rows):
             held.append(item.size)
             reading.done(item)

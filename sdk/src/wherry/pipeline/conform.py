@@ -68,10 +68,13 @@ class Conformer:
         self._wanted = {c: types.parse(t, c) for c, t in selection.types.items()}
         self._kept = None if selection.columns is None else frozenset(selection.columns)
 
-    def announce(self, schema: pa.Schema) -> Change | None:
-        """Columns the source says will come; so a table has them even when no row does."""
+    def announce(self, schema: pa.Schema, *, firm: bool = False) -> Change | None:
+        """Columns the source says will come; so a table has them even when no row does.
+
+        firm: as if each column brought a value, so that types count too.
+        """
         empty = pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in schema], schema=schema)
-        return self.conform(empty)[1]
+        return self.conform(empty, firm=firm)[1]
 
     def complete(self, schema: pa.Schema) -> Change | None:
         """Those of the announced columns that no batch has brought."""
@@ -80,7 +83,7 @@ class Conformer:
         absent = [f for f in schema if f.name not in _PASSED and self._names.column(path, f.name) not in have]
         return self.announce(pa.schema(absent)) if absent else None
 
-    def conform(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Change | None]:
+    def conform(self, batch: pa.RecordBatch, *, firm: bool = False) -> tuple[pa.RecordBatch, Change | None]:
         """The batch with the table's names and types, and what it changed of the table's columns."""
         if self._kept is None:
             self._refuse_too_wide(batch.num_columns)
@@ -92,7 +95,7 @@ class Conformer:
                     fields.append(field)
                     columns.append(column)
                 elif self._kept is None or field.name in self._kept:
-                    fitted = self._fit(field, column)
+                    fitted = self._fit(field, column, firm)
                     if fitted is not None:
                         fields.append(fitted[0])
                         columns.append(fitted[1])
@@ -176,7 +179,7 @@ class Conformer:
         columns[at] = pa.array(alone, pa.list_(pa.int16()))
         fields[at] = pa.field(UNSET, pa.list_(pa.int16()))
 
-    def _fit(self, field: pa.Field, column: pa.Array) -> tuple[pa.Field, pa.Array] | None:
+    def _fit(self, field: pa.Field, column: pa.Array, firm: bool) -> tuple[pa.Field, pa.Array] | None:
         wanted = self._wanted.get(field.name)
         if wanted is not None:
             field = wanted
@@ -184,7 +187,7 @@ class Conformer:
         name = self._names.column(self.selection.stream.path, field.name)
         index = self.target.schema.get_field_index(name)
         current = self.target.schema.field(index) if index >= 0 else None
-        if wanted is None and column.null_count == len(column):  # says nothing of a type: the table's own stays
+        if wanted is None and column.null_count == len(column) and not firm:  # says nothing of a type: the table's own stays
             known = current if current is not None else self._lived(name)
             if known is not None:
                 self._keep(field.name, known, index)

@@ -103,7 +103,7 @@ class _Table:
             before = session.schema(target)
         self.exists = before is not None
         conformer = Conformer(selection, replace(target, schema=before or target.schema), destination, tables)
-        self.change: Change | None = conformer.announce(stream.schema) if len(stream.schema) else None
+        self.change: Change | None = conformer.announce(stream.schema, firm=True) if len(stream.schema) else None
         self.columns = len(conformer.target.schema)
 
 
