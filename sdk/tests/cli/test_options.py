@@ -114,3 +114,28 @@ def test_completion_knows_connectors_schemes_and_the_project(shop: Shop, monkeyp
     assert completed("sync a b --pipeline ni") == ["nightly"]
     assert completed("sync a b --mode me") == ["merge"]
     assert "mine" in completed("check ")
+
+
+def test_limits(shop: Shop) -> None:
+    found = parsed(shop).limits
+    assert (found.run, found.stall) == (None, 6 * 3600)
+    found = parsed(shop, "--run-timeout", "2h", "--stall-timeout", "0").limits
+    assert (found.run, found.stall) == (7200, None)
+
+
+def test_limits_of_a_pipeline_and_of_its_command_line(shop: Shop) -> None:
+    from wherry.cli.run import _asked, run
+    from wherry.config.project import PipelineOptions
+
+    told = {"source": "a", "destination": "b", "run_timeout": "90m", "stall_timeout": "0", "max_rejects": "7"}
+    options = PipelineOptions.model_validate(told)
+
+    def limits(*typed: str) -> Any:
+        with run.make_context("run", ["nightly", *typed]) as context:
+            given = {name: value for name, value in context.params.items() if name not in ("pipeline", "environment")}
+            return _asked(options, "nightly", given).settings
+
+    found = limits()
+    assert (found.limits.run, found.limits.stall, found.max_rejects.rows) == (5400, None, 7)
+    found = limits("--run-timeout", "10s", "--stall-timeout", "5m", "--max-rejects", "1")
+    assert (found.limits.run, found.limits.stall, found.max_rejects.rows) == (10, 300, 1)
