@@ -38,8 +38,8 @@ from wherry_source_postgres.types import READ, TYPE
 
 # no rows, yet pages: what vacuum leaves of an empty table has none
 _HIDDEN = SQL(
-    "select row_security_active({table}::regclass) and exists (select from pg_partition_tree({table}::regclass)"
-    " where pg_relation_size(relid) > 0) as hidden"
+    "select row_security_active({table}::regclass) and (pg_relation_size({table}::regclass) > 0 or exists ("
+    "select from pg_partition_tree({table}::regclass) where pg_relation_size(relid) > 0)) as hidden"
 )
 _SMALL, _LARGE = 64 << 10, 4 << 20
 """Bounds of the CSV text that becomes one batch, in bytes."""
