@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from wherry_distributions import SOURCE, write_distribution, write_source
 
+pytestmark = pytest.mark.fault(90)
 REASONS = {
     "import-error": "could not be loaded: ModuleNotFoundError: No module named 'no_such_module_at_all'",
     "exit": "could not be loaded: SystemExit: 5",
