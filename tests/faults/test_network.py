@@ -176,7 +176,9 @@ def restarted(wherry, ledger, place, mode, cluster, moment, *args, source=False)
     if done.code:
         done = wherry.sync(ledger, place, mode, *args, "--wait", "90")
         wrong += oracle.told(done, 0)
-    assert not wrong + oracle.holds(place, ledger, mode) + oracle.clean(place), f"restart after {moment:.2f} s"
+    # temporary tables of a server that crashed stay listed until their place is used again
+    left = [name for name in oracle.clean(place) if "_wherry_stage" not in name]
+    assert not wrong + oracle.holds(place, ledger, mode) + left, f"restart after {moment:.2f} s"
 
 
 # --- 36: one backend is ended
