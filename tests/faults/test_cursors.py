@@ -60,9 +60,9 @@ SIZES = [
 @pytest.mark.parametrize("rows", SIZES)
 def test_append_of_a_tie_killed_inside_it_is_exact(trial: Trial, rows: int) -> None:
     tied(trial, rows, after=5)
-    trial.sync(*APPEND, *SMALL, expect=137, failpoint="K02:kill:3", commit_rows=100)
+    trial.sync(*APPEND, *SMALL, expect=137, failpoint="K02:kill:3", commit_rows=100, patience=900)
     assert len(trial.rows("id")) < rows, "the kill came in the middle"
-    trial.sync(*APPEND, *SMALL, commit_rows=100)
+    trial.sync(*APPEND, *SMALL, commit_rows=100, patience=900)
     same_as_source(trial)
     trial.quiet(*APPEND)
 
@@ -70,13 +70,13 @@ def test_append_of_a_tie_killed_inside_it_is_exact(trial: Trial, rows: int) -> N
 @pytest.mark.parametrize("rows", SIZES)
 def test_append_of_a_tie_at_the_end_is_refused_and_commits_nothing_of_it(trial: Trial, rows: int) -> None:
     tied(trial, rows, after=0)
-    done = trial.sync(*APPEND, expect=3, commit_rows=100)
+    done = trial.sync(*APPEND, expect=3, commit_rows=100, patience=900)
     assert "more than 10,000 rows share the last value of cursor 'at'" in done.stderr
     assert "next:" in done.last
     assert "--mode merge" in done.last
     assert trial.rows("v", where="v like 'tie%'") == []
     trial.do(f"insert into t values (77000000, timestamptz '{TIE}' + interval '1 s', 'later')")
-    trial.sync(*APPEND)
+    trial.sync(*APPEND, patience=900)
     same_as_source(trial)
 
 
@@ -84,11 +84,11 @@ def test_append_of_a_tie_at_the_end_is_refused_and_commits_nothing_of_it(trial: 
 def test_merge_of_a_tie_killed_inside_it_is_exact(trial: Trial, rows: int) -> None:
     tied(trial, rows, after=0)
     trial.do("delete from t a using t b where a.id = b.id and a.ctid < b.ctid")
-    trial.sync(*MERGE, *SMALL, expect=137, failpoint="K02:kill:3", commit_rows=100)
-    trial.sync(*MERGE)
+    trial.sync(*MERGE, *SMALL, expect=137, failpoint="K02:kill:3", commit_rows=100, patience=900)
+    trial.sync(*MERGE, patience=900)
     same_as_source(trial)
     before = trial.state()
-    trial.sync(*MERGE)  # too many to be remembered: merged again, which changes nothing but counts
+    trial.sync(*MERGE, patience=900)  # too many to be remembered: merged again, which changes nothing but counts
     same_as_source(trial)
     assert len(trial.state()) - len(before) < 200, "what is kept is bounded"
 
@@ -158,7 +158,7 @@ def test_a_look_back_survives_a_kill_between_two_commits(trial: Trial) -> None:
     args = ("--mode", "append", "--cursor", "at", "--key", "id", "--lookback", "300")
     trial.sync(*args)
     trial.do("insert into t select g, g, repeat('x', 900) from generate_series(1001, 3000) g")
-    trial.sync(*args, *SMALL, expect=137, failpoint="K02:kill:5", commit_rows=100)
+    trial.sync(*args, *SMALL, expect=137, failpoint="K02:kill:5", commit_rows=100, patience=900)
     trial.sync(*args)
     assert trial.ids() == list(range(1, 3001))
     trial.quiet(*args)

@@ -44,7 +44,8 @@ class Warm:
     def start(cls, plugins: Path) -> Warm:
         """Start one that knows the plugins of a folder."""
         here = str(Path(__file__).parents[1])
-        env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join([str(plugins), here])}
+        ours = os.environ.get("PYTHONPATH", "")  # a copy of the packages in which a rule is broken on purpose
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(filter(None, [ours, str(plugins), here]))}
         process = subprocess.Popen(
             [sys.executable, "-m", "harness.warm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
         )
