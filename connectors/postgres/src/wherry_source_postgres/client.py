@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from wherry import SQL, AuthError, Literal, Quoting, SourceError, UsageError
+from wherry import SQL, AuthError, Literal, Quoting, SourceError, UsageError, WherryError
 
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.failures import no_tls, translated
@@ -26,6 +26,7 @@ T = TypeVar("T")
 _BEGIN = SQL("""
 begin isolation level repeatable read read only;
 set local statement_timeout = {milliseconds};
+set local lock_timeout = {lock};
 set local datestyle = 'ISO, YMD';
 set local timezone = 'UTC';
 set local intervalstyle = 'postgres';
@@ -34,6 +35,13 @@ set local extra_float_digits = 3;
 set local idle_in_transaction_session_timeout = 0;
 set local standard_conforming_strings = on;
 """)
+_HOLDER = r"""
+    select a.pid, a.usename, a.application_name, a.state,
+           left(regexp_replace(regexp_replace(a.query, '[''$].*', '…'), '\s+', ' ', 'g'), 100)
+      from pg_locks as l join pg_stat_activity as a on a.pid = l.pid join pg_class as c on c.oid = l.relation
+     where l.granted and l.mode = 'AccessExclusiveLock' and a.datname = current_database()
+     order by c.relname = $1 desc, a.xact_start
+     limit 1"""
 _PATIENCE = 5.0
 """Seconds that an abandoned COPY may take to end before its connection is cut."""
 
@@ -52,7 +60,8 @@ class Client:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
         """A read-only transaction around several queries; not nested."""
-        begin = _BEGIN(milliseconds=Literal(self.config.statement_timeout * 1000)).render(Quoting())
+        limits = {"milliseconds": self.config.statement_timeout * 1000, "lock": round(self.config.lock_timeout * 1000)}
+        begin = _BEGIN(**{name: Literal(value) for name, value in limits.items()}).render(Quoting())
         connection = self._connected()
         with self._errors():
             self._pid = 0
@@ -123,6 +132,25 @@ class Client:
         except AuthError as error:
             error.where = error.where or self.config.password_origin()
             raise
+        except WherryError as error:
+            if isinstance(error.__cause__, (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)):
+                error.message += self._blocker(subject)
+            raise
+
+    def _blocker(self, subject: str) -> str:
+        """Who keeps readers off the stream, or off anything; asked in a session of its own. No values of its query."""
+        other = Client(self.config)
+        try:
+            with other.snapshot():
+                found = other.fetch(_HOLDER, subject.rpartition(".")[2])
+        except WherryError:
+            return ""
+        finally:
+            other.close()
+        if not found:
+            return ""
+        pid, user, application, state, query = found[0]
+        return f", held by pid {pid} (user {user}, application {application!r}, {state or 'at work'}: {query or '?'})"
 
     def _connected(self) -> asyncpg.Connection[Any]:
         if self._connection is None or self._connection.is_closed():

@@ -38,6 +38,7 @@ class PostgresConfig(ConnectorConfig):
     connect_timeout: int = Field(
         10, ge=1, description="seconds to wait for a connection; twice as long for a sign of the server"
     )
+    lock_timeout: float = Field(30, gt=0, description="seconds to wait for a lock that another session holds")
     statement_timeout: int = Field(0, ge=0, description="seconds after which the server ends a statement; 0: never")
 
     @field_validator("url")

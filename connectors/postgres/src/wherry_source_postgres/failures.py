@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import asyncpg
 from wherry import AuthError, SourceError, StreamError, TransientError, UsageError, WherryError
 
-_TRANSIENT = {"40001", "40P01", "53300", "55P03", "57P01", "57P02", "57P03", "57P05"}
-"""Conflict with recovery, deadlock, too many connections, lock not available, shutdowns, starting up, idle."""
+_TRANSIENT = {"40001", "40P01", "53300", "57P01", "57P02", "57P03", "57P05"}
+"""Conflict with recovery, deadlock, too many connections, shutdowns, starting up, idle."""
 
 
 @contextmanager
@@ -39,14 +39,13 @@ def _from_server(error: asyncpg.PostgresError, address: str, database: str, user
     code = error.sqlstate or ""
     text = (error.args[0] if error.args else "").strip() or type(error).__name__
     about = f"{subject}: " if subject else ""
-    if code == "28P01":
-        text = "password authentication failed"
-        return AuthError(f'{address} refused user "{user}": {text}', key="password", next="correct the password")
     if code.startswith("28"):
-        next = "check the user, and how the server lets it in (pg_hba.conf)"
-        return AuthError(f'{address} refused user "{user}": {text}', key="user", next=next)
+        return _refused(code, text, address, user)
     if code == "3D000":
         return UsageError(f'{address} has no database "{database}"', next="correct the database's name")
+    if code == "55P03":
+        next = "end that session, then run again"
+        return TransientError(f"{about}{address}: waited too long for a lock", key="lock_timeout", next=next)
     if code.startswith("08") or code in _TRANSIENT:
         return TransientError(f"{about}{address}: {text}")
     if code == "42501":
@@ -61,6 +60,14 @@ def _from_server(error: asyncpg.PostgresError, address: str, database: str, user
     if code == "57014":
         return StreamError(f"{about}{text}", next="raise statement_timeout, or ask who cancelled it")
     return SourceError(f"{about}{address}: {text} ({code})")
+
+
+def _refused(code: str, text: str, address: str, user: str) -> AuthError:
+    if code == "28P01":
+        text = "password authentication failed"
+        return AuthError(f'{address} refused user "{user}": {text}', key="password", next="correct the password")
+    next = "check the user, and how the server lets it in (pg_hba.conf)"
+    return AuthError(f'{address} refused user "{user}": {text}', key="user", next=next)
 
 
 def _from_client(error: Exception, address: str, subject: str) -> WherryError:
