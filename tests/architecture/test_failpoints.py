@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import timeit
@@ -126,3 +127,26 @@ def test_what_cannot_be_asked_for_is_an_error(wanted: str) -> None:
     assert caught.value.next is not None
     assert "K01 to K17" in caught.value.next
     assert caught.value.exit_code == 2
+
+
+def test_a_process_that_stands_still_goes_on() -> None:
+    """SIGSTOP at the point; SIGCONT later."""
+    program = "from wherry import failpoint; failpoint('K08'); print('went on')"
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], env={**os.environ, "WHERRY_FAILPOINT": "K08:stop"}, stdout=subprocess.PIPE
+    )
+    _, status = os.waitpid(child.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    child.send_signal(signal.SIGCONT)
+    assert child.communicate(timeout=60)[0] == b"went on\n"
+    assert child.returncode == 0
+
+
+def test_a_failpoint_that_is_misspelt_stops_the_command(tmp_path: Path) -> None:
+    child = subprocess.run(
+        [Path(sys.executable).with_name("wherry"), "sync", "sample", "shop.duckdb"], cwd=tmp_path, capture_output=True,
+        text=True, env={**os.environ, "WHERRY_FAILPOINT": "K8:kill", "WHERRY_STATE_DIR": str(tmp_path / "state")},
+    )  # fmt: skip
+    assert child.returncode == 2, child.stderr
+    assert "WHERRY_FAILPOINT is 'K8:kill'" in child.stderr
+    assert not (tmp_path / "shop.duckdb").exists()

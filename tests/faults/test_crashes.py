@@ -322,9 +322,13 @@ def pairs(bench: Benches, folder: Path, note: Any, run: tuple[str, str, str], se
     whole = passings(bench(*run, small=True), folder)
     wrong, counted, ended = [], 0, 0
     while counted < wanted and ended < 3 * wanted:
-        first, second = chance.randrange(len(whole)), chance.randrange(len(whole))
+        first = chance.randrange(len(whole))
+        second = chance.randrange(first, len(whole))  # of what is left to do, and so is passed again
         one = bench(*run, small=True)
-        again = [f"{whole[n]}:kill:{whole[: n + 1].count(whole[n])}" for n in (first, second)]
+        again = [
+            f"{whole[first]}:kill:{whole[: first + 1].count(whole[first])}",
+            f"{whole[second]}:kill:{whole[first : second + 1].count(whole[second])}",
+        ]
         killed = one.run(again[0])
         wrong += [f"{again[0]} was not reached: {killed}"] * (killed.code != 137)
         wrong += [f"{again[0]}: {said}" for said in one.wrong_at_rest()]
