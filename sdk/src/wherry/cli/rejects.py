@@ -53,7 +53,7 @@ def list_(
     found: list[dict[str, Any]] = []
     for place in places(end, schema, pipeline):
         with holding(end, place[1], place[0]) as session, errors_of(end):
-            for kept in kept_rejects(session):
+            for kept in kept_rejects(session, place[0]):
                 found += _counted(session, kept, {"schema": place[0], "pipeline": place[1]})
     shown = app.redactor.json(found)
     if as_json:
@@ -161,7 +161,7 @@ def _kept(
     place = one_place(end, schema, pipeline)
     with holding(end, place[1], place[0], read_only=not write) as session:
         with errors_of(end):
-            known = {kept.stream: kept for kept in kept_rejects(session)}
+            known = {kept.stream: kept for kept in kept_rejects(session, place[0])}
             if stream not in known:
                 raise UsageError(f"stream {stream!r} has no rejected rows", next=near(stream, list(known)))
         yield session, known[stream]

@@ -56,8 +56,8 @@ class Replayed:
     left: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-def kept_rejects(session: Session) -> list[Kept]:
-    """The pipeline's tables of rejected rows that exist."""
+def kept_rejects(session: Session, schema: str) -> list[Kept]:
+    """The pipeline's tables of rejected rows that exist. schema: the session's."""
     end = beside("", REJECTED)
     names, choices = session.names, _choices(session)
     found = []
@@ -66,7 +66,7 @@ def kept_rejects(session: Session) -> list[Kept]:
         if column or path == stream:
             continue
         table = names[stream, ""].removesuffix(REJECTED)
-        for namespace in _namespaces(path, session.lease.schema):
+        for namespace in _namespaces(path, schema):
             kept = Kept(stream=path, target=_target(path, table, namespace), choice=choices.get(path, {}))
             if session.schema(kept.rejects) is not None:
                 found.append(kept)
