@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from wherry import Batch, Mark, Selection, StateError, StreamError
+from wherry import Batch, Mark, Run, Selection, StateError, StreamError
 
 from wherry_source_files.client import LocalFile
 from wherry_source_files.formats import Reader, new_reader
@@ -31,17 +30,15 @@ class Reading:
     meanwhile raises before its bookmark.
     """
 
-    def __init__(
-        self, config: FilesConfig, found: FileStream, selection: Selection, bookmark: Any, bytes: int, stop: Event
-    ) -> None:
+    def __init__(self, config: FilesConfig, found: FileStream, selection: Selection, bookmark: Any, run: Run) -> None:
         self._config = config
         self._found = found
         self._selection = selection
         self._path = selection.stream.path
         self._seen: dict[str, Any] = dict((bookmark or {}).get("files", {}))
         self._known_cursor: dict[str, str] | None = (bookmark or {}).get("cursor")
-        self._bytes = bytes
-        self._stop = stop
+        self._run = run
+        self._stop = run.stop
         self._readers: dict[str, Reader] = {}
         self._left = selection.limit
         self._cursor: Cursor | None = None
@@ -150,7 +147,7 @@ class Reading:
     def _reader(self, file: LocalFile) -> Reader:
         if file.format not in self._readers:
             types: Mapping[str, str] = self._selection.types
-            self._readers[file.format] = new_reader(file.format, self._config, self._bytes, types)
+            self._readers[file.format] = new_reader(file.format, self._config, self._run, types)
         return self._readers[file.format]
 
 

@@ -76,13 +76,13 @@ class FilesSource(Source):
         found = next((f for f in streams(self.config) if f.name == selection.stream.path), None)
         if found is None:
             raise StreamError(f"stream {selection.stream.path}: its file is gone", next="run again")
-        reading = Reading(self.config, found, selection, split.bookmark, self.run.bytes, self.run.stop)
+        reading = Reading(self.config, found, selection, split.bookmark, self.run)
         yield from reading.items()
 
     def _describe(self, found: FileStream) -> Stream:
         files = found.files()
         file = next((f for f in files if f.version.size), files[0])
-        reader = new_reader(file.format, self.config, self.run.bytes)
+        reader = new_reader(file.format, self.config, self.run)
         rows = reader.sample(file)
         total = sum(f.version.size for f in files)
         if rows is not None and len(files) > 1:

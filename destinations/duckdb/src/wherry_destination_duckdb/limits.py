@@ -13,11 +13,11 @@ _LARGE = 64 << 20
 _FILE = re.compile(r'(?:file|directory) "([^"]+)"')
 
 
-def met(error: Exception, path: str, need: int = 0, width: int = 0) -> ResourceError | None:
+def met(error: Exception, path: str, need: int = 0, rows: int = 0) -> ResourceError | None:
     """The limit that the engine met; None when its error is about something else.
 
     path: of the database, for messages that do not name the file.  need: bytes of rows that waited to be written.
-    width: bytes of one of them.
+    rows: how many they are.
     """
     text = str(error)
     named = _FILE.search(text)
@@ -25,13 +25,10 @@ def met(error: Exception, path: str, need: int = 0, width: int = 0) -> ResourceE
     found = exhausted("input/output error" if "fsync failed" in text else text, where, need)
     if found is not None or not _MEMORY.search(text):
         return found
+    width = need // max(1, rows)
     if width * VECTOR > _LARGE:
-        return ResourceError(
-            f"DuckDB ran out of memory: it holds up to {VECTOR:,} rows of a table at once, and each takes {_mb(width)}",
-            key="memory_limit", next=f"raise it: --dest-set memory_limit={-(-width * VECTOR >> 30) + 1}GB",
-        )  # fmt: skip
+        text = f"it holds up to {VECTOR:,} rows of a table at once, and each takes {width / 1e6:.1f} MB"
+        enough = -(-4 * width * min(rows, VECTOR) // 10**9)
+        next = f"raise it, say: --dest-set memory_limit={enough}GB"
+        return ResourceError(f"DuckDB ran out of memory: {text}", key="memory_limit", next=next)
     return ResourceError("DuckDB ran out of memory", key="memory_limit", next="raise it, or free disk for spilling")
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"

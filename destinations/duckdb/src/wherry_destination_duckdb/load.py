@@ -69,7 +69,7 @@ class DuckDBConnection(Connection):
         self._failed = True
         if self._database.broken is not None and "invalidated" in str(error):  # it refuses everything since then
             return WherryError.from_json(self._database.broken.to_json())
-        found = translate(error, self._database.path, self._bytes, self._bytes // max(1, self._rows))
+        found = translate(error, self._database.path, self._bytes, self._rows)
         if isinstance(error, duckdb.FatalException):
             self._database.broken = self._database.broken or found
         return found
@@ -324,14 +324,14 @@ class ArrowWriter(Writer):
             self._stream = None
 
 
-def translate(error: duckdb.Error, path: str = "", need: int = 0, width: int = 0, own: bool = False) -> WherryError:
+def translate(error: duckdb.Error, path: str = "", need: int = 0, rows: int = 0, own: bool = False) -> WherryError:
     """The engine's error in our words, without the values that it likes to quote.
 
-    path: of the database.  need: bytes of rows that waited to be written.  width: of one of them.  own: the user
+    path: of the database.  need: bytes of rows that waited to be written.  rows: how many.  own: the user
     wrote the SQL.
     """
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if (local := limits.met(error, path, need, width)) is not None:
+    if (local := limits.met(error, path, need, rows)) is not None:
         return local
     if own:
         return UsageError(text, next="correct the statement")

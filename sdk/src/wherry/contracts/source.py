@@ -18,12 +18,14 @@ class Run:
     """What the host gives a source before its first call.
 
     log: a logger that redacts secrets.  stop: set when the run should end at the next item.  bytes: this lane's
-    minimum share of the byte budget: aim at batches of a quarter of it or less.
+    minimum share of the byte budget: aim at batches of a quarter of it or less.  memory: bytes that the user grants the
+    whole run: refuse what could not fit, such as one value of half of it.
     """
 
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("wherry.source"))
     stop: threading.Event = field(default_factory=threading.Event)
     bytes: int = 64 << 20
+    memory: int = 512 << 20
 
 
 class Source(ABC):

@@ -8,8 +8,10 @@ import threading
 class Budget:
     """`total` bytes shared by `lanes` lanes, each sure of an equal minimum share, so that none starves."""
 
-    def __init__(self, total: int, lanes: int):
+    def __init__(self, total: int, lanes: int, memory: int | None = None):
+        """memory: bytes that the whole run is granted, of which the budget is a part."""
         self.total = total
+        self.memory = total if memory is None else memory
         self._free = total
         self._held: dict[object, int] = {}
         self._changed = threading.Condition()

@@ -190,7 +190,8 @@ class _Holder:
     def get(self) -> Source:
         if self.source is None:
             self.source = self._context.new_source()
-            self.source.run = Run(log=log, stop=self._context.stop, bytes=self._context.budget.share)
+            budget = self._context.budget
+            self.source.run = Run(log=log, stop=self._context.stop, bytes=budget.share, memory=budget.memory)
         return self.source
 
     def drop(self) -> None:

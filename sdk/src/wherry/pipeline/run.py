@@ -106,7 +106,7 @@ def sync(
     began = time.monotonic()
     watch = Watch(settings.limits, events, stop, give_up)
     planner = new_source()
-    planner.run = Run(stop=stop)
+    planner.run = Run(stop=stop, memory=settings.memory)
     destination.tell = lambda text: events.message(level="warning", text=text)
     destination.memory = settings.memory // 2  # a quarter is the lanes' byte budget, the rest for what is in flight
     session: Session | None = None
@@ -325,8 +325,8 @@ def _context(
         session=session, destination=destination, new_source=new_source, identity=prepared.names.identity,
         schema=prepared.names.schema, events=events, stop=stop, watch=watch, commit_every=settings.commit_every,
         names=name_map(session.names, limits),
-        budget=Budget(settings.memory // 4, 1), max_rejects=settings.max_rejects, choices=by_path, select=select,
-        load_id=settings.load_id, unsettled=set(prepared.unsettled),
+        budget=Budget(settings.memory // 4, 1, settings.memory), max_rejects=settings.max_rejects, choices=by_path,
+        select=select, load_id=settings.load_id, unsettled=set(prepared.unsettled),
     )  # fmt: skip
 
 

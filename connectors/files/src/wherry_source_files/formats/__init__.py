@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from wherry import ResourceError, Run
+
 from wherry_source_files.client import LocalFile
 from wherry_source_files.config import FilesConfig
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TEXT_TYPES = frozenset({"text", "string", "str", "varchar", "utf8"})
+LEAST_ROW = 16 << 20
 SAMPLE_BYTES = 1 << 20
 """How much of a file's head `discover` looks at, in bytes after decompression."""
 
@@ -20,12 +23,16 @@ SAMPLE_BYTES = 1 << 20
 class Reader(ABC):
     """Reads files of one format into one schema. Order of calls: survey each file, then schema, then batches.
 
-    batch_bytes: aim of a batch.  text: columns that the user wants as text: literals are kept as they are.
+    batch_bytes: aim of a batch.  largest: bytes that one row may take.  text: columns that the user wants as text:
+    literals are kept as they are.
     """
 
-    def __init__(self, config: FilesConfig, batch_bytes: int, text: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, config: FilesConfig, batch_bytes: int, text: frozenset[str] = frozenset(), largest: int = 1 << 28
+    ) -> None:
         self.config = config
         self.batch_bytes = batch_bytes
+        self.largest = largest
         self.text = text
 
     @abstractmethod
@@ -48,13 +55,22 @@ class Reader(ABC):
         """The rows of a surveyed file, in order. columns: only these, where leaving others out saves work."""
 
 
-def new_reader(format: str, config: FilesConfig, bytes: int, types: Mapping[str, str] | None = None) -> Reader:
+def new_reader(format: str, config: FilesConfig, run: Run, types: Mapping[str, str] | None = None) -> Reader:
     """A reader of a format of `client.SUFFIXES`, imported when first asked for.
 
-    bytes: the lane's share of the byte budget. types: what the user wants columns to be.
+    types: what the user wants columns to be. A row may take half of the run's memory: it stands there as text, as
+    Arrow data, and on its way.
     """
     text = frozenset(column for column, type in (types or {}).items() if type.lower() in TEXT_TYPES)
-    return _reader_class(format)(config, max(1 << 16, bytes // 4), text)
+    return _reader_class(format)(config, max(1 << 16, run.bytes // 4), text, max(LEAST_ROW, run.memory // 2))
+
+
+def too_large(file: str, what: str, largest: int) -> ResourceError:
+    """A row that does not fit into the memory that the user grants."""
+    return ResourceError(
+        f"file {file} has {what} of more than {largest / 1e6:.0f} MB",
+        next="if it is meant to be one row, raise --memory",
+    )
 
 
 def _reader_class(format: str) -> type[Reader]:

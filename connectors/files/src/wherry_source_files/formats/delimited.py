@@ -12,13 +12,12 @@ import pyarrow.csv as pc
 from wherry import DataError
 
 from wherry_source_files.client import LocalFile
-from wherry_source_files.formats import SAMPLE_BYTES, Reader
+from wherry_source_files.formats import SAMPLE_BYTES, Reader, too_large
 from wherry_source_files.formats.guard import Guard, RowTooLongError, UncountedRowError, WithSentinel
 from wherry_source_files.formats.literals import TEXT_FACTS, Facts, convert, observe
 from wherry_source_files.formats.text import TextFile, Utf8Reader, open_text
 
 HEAD = 4 << 20
-LARGEST_ROW = 1 << 30
 
 
 class DelimitedReader(Reader):
@@ -37,7 +36,7 @@ class DelimitedReader(Reader):
     def sample(self, file: LocalFile) -> int | None:
         """Rows of the head; an estimate of all from the sizes."""
         limit, rows, cut = SAMPLE_BYTES, 0, True
-        while cut and not rows and limit < LARGEST_ROW:
+        while cut and not rows and limit < self.largest:
             self._block = max(self._block, limit)
             with open_text(file, self.config.encoding, limit) as text:
                 batches = list(self._parse(file, text, strict=False))
@@ -113,9 +112,10 @@ class DelimitedReader(Reader):
         return pa.RecordBatch.from_arrays(arrays, names=names) if names else batch.select([])
 
     def _grow(self, file: LocalFile) -> None:
-        self._block *= 8
-        if self._block > LARGEST_ROW:
-            raise DataError(f"file {file.rel} has a row of more than {LARGEST_ROW >> 20} MiB, or an unclosed quote")
+        most = self.largest // 2  # a row may begin in one block and end in the next
+        if self._block >= most:
+            raise too_large(file.rel, "a row, or a quote that is never closed,", self.largest)
+        self._block = min(8 * self._block, most)
 
     def _parse(self, file: LocalFile, text: TextFile, strict: bool) -> Iterator[pa.RecordBatch]:
         """Batches of text columns. strict: malformed rows and an unclosed quote are errors."""

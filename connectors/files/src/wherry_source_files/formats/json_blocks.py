@@ -9,7 +9,8 @@ from typing import Any
 
 from wherry import DataError
 
-LARGEST_ROW = 1 << 30
+from wherry_source_files.formats import too_large
+
 # Before Python 3.11.5 a possessive repeat of a group loses matches; an atomic group does not, but it holds memory.
 _ALL = rb"(?:%b)*+" if sys.version_info >= (3, 11, 5) else rb"(?>(?:%b)*)"
 _STRING = rb'"%b"' % (_ALL % rb'[^"\\]++|\\.')
@@ -22,8 +23,8 @@ INSIDE = re.compile(rb'%b([{}\[\]"])' % _INSIDE, re.DOTALL)
 """Over strings and all that holds no brackets in brackets, up to the next bracket, or the quote of a cut-off string."""
 
 
-def lines(reader: Any, size: int, name: str) -> Iterator[bytes]:
-    """Blocks of whole lines of about `size` bytes. Raises `DataError` for a line longer than `LARGEST_ROW`."""
+def lines(reader: Any, size: int, name: str, largest: int) -> Iterator[bytes]:
+    """Blocks of whole lines of about `size` bytes. Raises `ResourceError` for a line longer than `largest`."""
     rest: list[bytes] = []
     held = 0
     while data := reader.read(size):
@@ -33,15 +34,18 @@ def lines(reader: Any, size: int, name: str) -> Iterator[bytes]:
             rest, held = [], 0
         rest.append(data[end:])
         held += len(data) - end
-        if held > LARGEST_ROW:
-            raise DataError(f"file {name} has a line of more than {LARGEST_ROW >> 20} MiB", next="is it JSON lines?")
+        if held > largest:
+            raise too_large(name, "a line", largest)
     if held:
         yield b"".join(rest)
 
 
-def elements(reader: Any, size: int, name: str) -> Iterator[list[bytes]]:
-    """Lists, each of about `size` bytes, of the objects in a JSON array, or of objects one after the other."""
-    scan = _Scan(name)
+def elements(reader: Any, size: int, name: str, largest: int) -> Iterator[list[bytes]]:
+    """Lists, each of about `size` bytes, of the objects in a JSON array, or of objects one after the other.
+
+    Raises `ResourceError` for an object longer than `largest`.
+    """
+    scan = _Scan(name, largest)
     found: list[bytes] = []
     held = 0
     while data := _read(reader, max(size, scan.held)):  # as much again as is held: no text is scanned often
@@ -67,8 +71,9 @@ def _read(reader: Any, size: int) -> bytes:
 class _Scan:
     """Finds where the objects at the top of the text begin and end."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, largest: int) -> None:
         self._name = name
+        self._largest = largest
         self._buffer = b""
         self._at = 0
         self._start: int | None = None
@@ -87,8 +92,8 @@ class _Scan:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Objects that are complete with this piece of the text."""
         self._buffer += data
-        if len(self._buffer) > LARGEST_ROW:
-            raise self._error(f"is larger than {LARGEST_ROW >> 20} MiB")
+        if len(self._buffer) > self._largest:
+            raise too_large(self._name, f"a document (number {self._count + 1})", self._largest)
         while token := (INSIDE if self._depth else OUTSIDE).match(self._buffer, self._at):
             sign = token[1]
             if sign == b'"':

@@ -41,7 +41,7 @@ class JsonReader(Reader):
     def sample(self, file: LocalFile) -> int | None:
         """Rows of the head; an estimate of all from the sizes."""
         limit, rows, size, cut = SAMPLE_BYTES, 0, 0, True
-        while cut and not rows and limit < json_blocks.LARGEST_ROW:
+        while cut and not rows and limit < self.largest:
             with open_text(file, self.config.encoding, limit) as text:
                 for block in _whole(self._blocks(file, text), text):
                     if text.reader.cut and file.format == "jsonl" and not block.data.endswith(b"\n"):
@@ -89,12 +89,12 @@ class JsonReader(Reader):
     def _blocks(self, file: LocalFile, text: TextFile) -> Iterator[_Block]:
         row = 0
         if file.format == "jsonl":
-            for data in json_blocks.lines(text.reader, self._size, file.rel):
+            for data in json_blocks.lines(text.reader, self._size, file.rel, self.largest):
                 if data.strip():
                     yield _Block(file.rel, row, data, None)
                 row += data.count(b"\n")
         else:
-            for rows in json_blocks.elements(text.reader, self._size, file.rel):
+            for rows in json_blocks.elements(text.reader, self._size, file.rel, self.largest):
                 yield _Block(file.rel, row, b"\n".join(rows), rows)
                 row += len(rows)
 
