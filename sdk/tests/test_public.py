@@ -70,6 +70,7 @@ METHODS = {  # "*": abstract
     "*Session.set": "(self, key, bookmark)",
     "Session.adopt": "(self, table, namespace=None)",
     "Session.applied": "(self, load_id)",
+    "Session.blocked": "(self)",
     "Session.runs": "(self)",
     "*Session.close": "(self, outcome='ok')",
     "*Load.prepare": "(self, target)",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from typing import Any
 
 import psycopg
@@ -37,9 +39,24 @@ def test_a_lock_is_waited_for_so_long_and_its_holder_is_named(
     assert shop.sql("select id from shop.orders order by 1") == [(1,), (2,)]
 
 
-def test_a_copy_lasts_as_long_as_the_source_takes(shop: Any, batch: Any, entry: Any) -> None:
-    import time
+def test_who_is_waited_for_can_be_asked_meanwhile(shop: Any, batch: Any) -> None:
+    session = shop.open()
+    shop.load(session, shop.target(), batch([1]), {"at": 1})
+    assert session.blocked() == ""
+    with psycopg.connect(shop.url, application_name="somebody") as other:
+        other.execute(BLOCKER)
+        going = threading.Thread(target=lambda: shop.load(session, shop.target(), batch([2]), {"at": 2}))
+        going.start()
+        while not (told := session.blocked()):
+            assert going.is_alive()
+            time.sleep(0.05)
+        pid = other.info.backend_pid
+    going.join()
+    assert re.fullmatch("a lock " + HELD.format(pid=pid), told), told
+    assert session.blocked() == ""
 
+
+def test_a_copy_lasts_as_long_as_the_source_takes(shop: Any, batch: Any, entry: Any) -> None:
     session = shop.open(statement_timeout=0.3)
     target = shop.target()
     plan = shop.plan(target)

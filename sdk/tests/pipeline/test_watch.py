@@ -45,11 +45,12 @@ def until(condition, seconds=20):
 
 def test_signs_of_life_come_at_growing_distances_and_name_what_is_waited_for(heard):
     watch = watched(heard, quiet=0.3)
+    watch.blocked = lambda: "a lock held by pid 7"
     with watch.waiting("destination", "to commit orders"):
         until(lambda: len(heard.of("waiting")) >= 2)
     watch.end()
     first, second = heard.of("waiting")[:2]
-    assert (first["side"], first["what"]) == ("destination", "to commit orders")
+    assert (first["side"], first["what"]) == ("destination", "to commit orders, a lock held by pid 7")
     assert first["seconds"] >= 0.3
     assert second["seconds"] >= 2 * first["seconds"]
 

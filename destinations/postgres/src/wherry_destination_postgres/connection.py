@@ -214,7 +214,7 @@ class PostgresConnection(Connection):
     def _blocker(self, statement: Part) -> str:
         """Who holds a lock on what the statement names; asked in a session of its own, as ours may be aborted."""
         tables = [Literal(table.render(QUOTING)) for table in _tables(statement)]
-        query = _HOLDERS.format(tables=tables or [Literal(None)], me=Literal(self.pid))
+        query = _HOLDERS.format(who=WHO, tables=tables or [Literal(None)], me=Literal(self.pid))
         try:
             with psycopg.connect(self.session.info.dsn, password=self.session.info.password, autocommit=True) as other:
                 found = other.execute(text(query)).fetchone()
@@ -222,19 +222,27 @@ class PostgresConnection(Connection):
             return ""
         if not found:
             return ""
-        pid, user, application, state, query = found  # what may be a value in the query is left out
-        return f" held by pid {pid} (user {user}, application {application!r}, {state or 'at work'}: {query or '?'})"
+        return f" held by {holder(*found)}"
 
 
-_HOLDERS = SQL(r"""
-    select a.pid, a.usename, a.application_name, a.state,
-           left(regexp_replace(regexp_replace(a.query, '[''$].*', '…'), '\s+', ' ', 'g'), 100)
+WHO = SQL(
+    r"a.pid, a.usename, a.application_name, a.state, "
+    r"left(regexp_replace(regexp_replace(a.query, '[''$].*', '…'), '\s+', ' ', 'g'), 100)"
+)
+"""What `holder` needs of a row of pg_stat_activity: of the query nothing that may be a value."""
+_HOLDERS = SQL("""
+    select {who}
       from pg_locks as l join pg_stat_activity as a on a.pid = l.pid
      where l.granted and l.pid <> {me}
        and (l.locktype = 'advisory'
             or l.relation in (select to_regclass(t) from unnest(array[{tables}]::text[]) as t))
      order by l.locktype = 'advisory', l.mode = 'AccessExclusiveLock' desc, l.mode = 'AccessShareLock', a.xact_start
      limit 1""")
+
+
+def holder(pid: int, user: str, application: str, state: str | None, query: str | None) -> str:
+    """A session that holds something, for people."""
+    return f"pid {pid} (user {user}, application {application!r}, {state or 'at work'}: {query or '?'})"
 
 
 def text(statement: Part) -> bytes:

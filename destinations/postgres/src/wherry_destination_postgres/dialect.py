@@ -13,7 +13,7 @@ from wherry import KIND, SQL, Connection, Dialect, Identifier, Lease, LeaseError
 
 from wherry_destination_postgres import ddl, types
 from wherry_destination_postgres.config import PostgresConfig
-from wherry_destination_postgres.connection import PostgresConnection, connect
+from wherry_destination_postgres.connection import WHO, PostgresConnection, connect, holder
 
 _LOCK = 0x77686572
 """First half of our advisory locks."""
@@ -28,6 +28,11 @@ _SESSIONS = SQL(
     "select pid, coalesce(state, 'active') from pg_stat_activity "
     "where application_name = {name} and pid <> pg_backend_pid()"
 )
+_BLOCKERS = SQL("""
+    select {who} from pg_stat_activity as a where a.pid in (
+        select unnest(pg_blocking_pids(w.pid)) from pg_stat_activity as w
+         where w.application_name = {name} and w.wait_event_type = 'Lock')
+     order by a.xact_start limit 1""")
 _STARTED = SQL("select (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint")
 _NOTICED = 1.5
 """Seconds after which the server has ended the busy sessions of a client that is gone."""
@@ -96,6 +101,10 @@ class PostgresDialect(Dialect):
         """(pid, state), as of now: a transaction would go on seeing what it saw first."""
         connection.rows(SQL("select pg_stat_clear_snapshot()"))
         return connection.rows(_SESSIONS.format(name=Literal(name)))
+
+    def blocked(self, connection: Connection) -> str:
+        found = connection.rows(_BLOCKERS.format(who=WHO, name=Literal(self.name)))
+        return f"a lock held by {holder(*found[0])}" if found else ""
 
     # --- types and tables
 

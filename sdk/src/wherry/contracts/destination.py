@@ -97,6 +97,10 @@ class Session(ABC):
         """
         return self.progress[plan.key]
 
+    def blocked(self) -> str:
+        """Who holds what this session's loads wait for just now, for people; "" when nobody does, or nobody knows."""
+        return ""
+
     def applied(self, load_id: int) -> Mapping[str, Applied] | None:
         """What a load did whose commit got no answer, by stream path; None when it was not committed, or nobody knows.
 

@@ -117,11 +117,13 @@ def sync(
         with watch.waiting("source", "its streams"):
             offered = contact(lambda: _offered(planner, settings.wishes), at_source)
         streams = settings.wishes.wanted(offered)
-        with watch.waiting("destination", "to be opened"):
+        # whoever asked to wait for another run is not held up by it
+        with contextlib.nullcontext() if settings.wait else watch.waiting("destination", "to be opened"):
             opened = contact(
                 lambda: destination.open(names.pipeline, schema=names.schema, wait=settings.wait), at_destination
             )
             session = opened
+            watch.blocked = session.blocked
             stored = contact(lambda: without_replays(opened), at_destination)
         failpoint("K01")
         prepared = prepare(streams, stored, names, settings)

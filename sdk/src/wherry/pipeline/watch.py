@@ -51,7 +51,7 @@ class Watch:
     """Sees what each thread of a run waits for, from a thread of its own between `start` and `end`.
 
     left: threads were left in calls that do not return: the process has to end without waiting for them.
-    give_up: ends the process at once; None: nobody may.
+    give_up: ends the process at once; None: nobody may.  blocked: asks the destination who holds what it waits for.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Watch:
         self.left = False
         self.expired = False
         self.verdict: WherryError | None = None
+        self.blocked: Callable[[], str] | None = None
         self._events = events
         self._stop = stop
         self._give_up = give_up
@@ -146,9 +147,17 @@ class Watch:
             self._due = limits.quiet
         if waits and still >= self._due:
             self._due = still + min(still, LONGEST)
-            self._events.waiting(seconds=still, side=waits[0].side, what=waits[0].what)
+            self._events.waiting(seconds=still, side=waits[0].side, what=waits[0].what + self._held(waits[0]))
         if waits and self.verdict is None and limits.stall is not None and still >= limits.stall:
             self._condemn(waits[0], still)
+
+    def _held(self, wait: _Wait) -> str:
+        """Who holds what is waited for, if the destination tells soon."""
+        told: list[str] = []
+        if wait.side == "destination" and self.blocked is not None:
+            blocked = self.blocked
+            within(2, lambda: told.append(blocked()))
+        return f", {told[0]}" if told and told[0] else ""
 
     def _condemn(self, wait: _Wait, still: float) -> None:
         """Nothing will move any more: the side that is waited for has failed."""

@@ -153,6 +153,10 @@ class Dialect(ABC):
     def evict(self, connection: Connection, lease: Lease, mark: str) -> None:
         """End what a former holder may still have open, before its lease is taken over."""
 
+    def blocked(self, connection: Connection) -> str:
+        """Who holds what connections of this opening wait for just now, for people; "" when nobody does."""
+        return ""
+
     # --- types and tables
 
     @abstractmethod

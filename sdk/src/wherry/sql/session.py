@@ -142,6 +142,13 @@ class SqlSession(Session):
             raise StateError(f"what is stored of {plan.key} cannot be read: {seen.damaged}", next="run it again")
         return seen
 
+    def blocked(self) -> str:
+        connection = self.dialect.connect()
+        try:
+            return self.dialect.blocked(connection)
+        finally:
+            connection.close()
+
     def applied(self, load_id: int) -> Mapping[str, Applied] | None:
         with self._lock:
             return applied(self.meta, self._control, load_id)
