@@ -243,3 +243,44 @@ def test_names_in_the_command(wherry: Wherry, place: Place) -> None:
     assert refused.code == 2
     assert "has no rejected rows" in refused.stderr
     assert wherry("rejects", "replay", place.reference, name, "--type", "v=text").code == 0
+
+
+def killed_sync(wherry: Wherry, place: Place, mode: str, point: str) -> None:
+    folder = wherry.folder / "in"
+    folder.mkdir()
+    for number in range(3):
+        rows = "".join(f"{n},{'x' if n % 10 == 0 else n}\n" for n in range(number * 40 + 1, number * 40 + 41))
+        (folder / f"{number}.csv").write_text("id,v\n" + rows)
+    keyed = ("--key", "id") if mode in KEYED else ()
+    command = ("sync", f"{folder}/*.csv", place.reference, "--schema", SCHEMA, "--table", "t", "--mode", mode, *keyed)
+    command += ("--type", "v=bigint", "--max-rejects", "20%")
+    done = wherry(*command, env={"WHERRY_FAILPOINT": f"{point}:kill"})
+    assert done.code == 137, done
+    assert wherry(*command).code == 0
+    good = [n for n in range(1, 121) if n % 10]
+    assert rows_of(place) == [(n, n) for n in good]
+    assert ids_aside(place) == [n for n in range(1, 121) if n % 10 == 0]
+    assert place.leftovers() == []
+
+
+@pytest.mark.fault(1)
+def test_rejected_rows_of_a_killed_sync_are_there_once(wherry: Wherry, place: Place, mode: str) -> None:
+    killed_sync(wherry, place, mode, "K08")
+
+
+@pytest.mark.fault(1, tier=1)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("point", ["K09", "K11", "K12", "K15"])
+def test_rejected_rows_of_a_sync_killed_anywhere(wherry: Wherry, place: Place, mode: str, point: str) -> None:
+    killed_sync(wherry, place, mode, point)
+
+
+@pytest.mark.fault(75)
+def test_a_dropped_table_of_rejected_rows_is_made_anew(place: Place, mode: str) -> None:
+    """It holds what came since; nothing else is disturbed."""
+    sync(place, table((1, "7", 1), (2, "x", 2)), mode)
+    change(place, f"drop table {SCHEMA}.t__rejected")
+    outcome = sync(place, table((1, "7", 1), (3, "x", 3), (4, "4", 4)), mode)
+    assert outcome.exit_code == 0, outcome.failed[0].error
+    assert ids_aside(place) == [3]
+    assert {id for id, _ in rows_of(place)} == {1, 4}

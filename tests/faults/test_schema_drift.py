@@ -306,3 +306,35 @@ def test_a_reader_never_fails_while_columns_change(postgres_place: InPostgres) -
     assert wrong == []
     assert seen == sorted(seen)
     assert seen[-1] >= 1
+
+
+@pytest.mark.fault(81)
+@pytest.mark.parametrize("many", [False, True], ids=["file", "folder"])
+def test_a_file_cut_down_to_its_header_changes_no_column(tmp_path: Any, place: Place, many: bool) -> None:
+    """A column without a value says nothing of its type; and where nothing is kept, later values say it."""
+    from wherry_source_files.source import FilesSource
+
+    (tmp_path / "t").mkdir()
+    file = tmp_path / "t" / "t.csv"
+    read = f"{tmp_path}/t/*.csv" if many else str(file)
+
+    def run(text: str) -> None:
+        file.write_text(text)
+        made = partial(FilesSource, FilesSource.Config(path=read))
+        outcome = run_sync(made, destination(place), schema=SCHEMA, pipeline="p")
+        assert outcome.exit_code == 0, outcome.failed[0].error
+
+    def types() -> dict[str, str]:
+        columns = "column_name, lower(data_type)"
+        where = f"table_schema = '{SCHEMA}' and table_name = 't' and column_name in ('n', 'd')"
+        return dict(place.query(f"select {columns} from information_schema.columns where {where}"))
+
+    run("n,d\n1,2024-01-31\n")
+    before = types()
+    assert before == {"n": "bigint", "d": "date"}
+    run("n,d\n")
+    assert place.query(f"select n, d from {SCHEMA}.t") == []
+    assert types() == before
+    run("n,d\n7,2024-02-29\n")
+    assert types() == before
+    assert [n for (n,) in place.query(f"select n from {SCHEMA}.t")] == [7]
