@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import struct
@@ -86,7 +87,7 @@ def examples(name: str, strategy: st.SearchStrategy[Any], count: int) -> list[An
             found.append(value)
 
     draw()
-    return found + found[: count - len(found)]
+    return list(itertools.islice(itertools.cycle(found), count))  # there may be fewer different ones
 
 
 def _kind(name: str, type: pa.DataType, picked: Sequence[Any], drawn: Any, **options: Any) -> Kind:
