@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,8 +16,10 @@ from harness import oracle
 from harness.child import Ended
 from harness.ledger import Ledger
 from harness.limits import Disks, available, crowded, limited, memory
-from harness.places import InDuckDB, Place
+from harness.places import InDuckDB, InPostgres, Place
+from wherry_distributions import write_source
 
+WIDE = (Path(__file__).parent / "plugin" / "wherry_wide.py").read_text()
 KILLED = (127, 134, 137, 139)
 """Exit codes of a process that the kernel or the C library has ended: nothing can be said any more."""
 ROOM = "size=100m,nr_inodes=10000"
@@ -229,3 +233,92 @@ def test_killed_for_its_memory(wherry: Any, tmp_path: Path, place: Place, megaby
         done = sync(wherry, ledger, place, under=under)
         assert not oracle.told(done, 0, 9, *KILLED), str(done)
     assert not wherry.recovers(ledger, place, "merge")
+
+
+@pytest.fixture
+def wide(tmp_path: Path, plugins: Path) -> tuple[str, dict[str, str]]:
+    """(reference of 8 streams of rows of 2 MB, environment that knows them); a stalled one goes on by the file `go`."""
+    folder = tmp_path / "wide"
+    folder.mkdir()
+    write_source(folder, "wide", WIDE.replace("WideSource", "Acme"))
+    return f"wide:{folder / 'go'}", {"PYTHONPATH": os.pathsep.join([str(plugins), str(folder)])}
+
+
+def high(pid: int) -> int:
+    """Bytes of memory that the process has had at most."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def counted(place: Place) -> dict[str, int]:
+    """Rows of each of the wide streams."""
+    names = [f"wide_{n}" for n in range(1, 9)]
+    return {name: place.query(f"select count(*) from s.{name} where length(payload) = 2000000")[0][0] for name in names}
+
+
+@pytest.mark.fault(84, tier=1)
+def test_a_stream_that_stalls_keeps_no_other_waiting(wherry: Any, wide: Any, place: Place) -> None:
+    """It holds a lane, and a share of the memory; the others finish."""
+    reference, env = wide
+    options = ("--memory", "256MB", "--json", "--set", "rows=12", "--set", "stall=wide_3")
+    run = wherry.start("sync", reference, place.reference, "--schema", "s", *options, env=env)
+    assert run.wait_for("stream_finished", 7)
+    ended = {event["stream"]: event["outcome"] for event in run.events() if event["event"] == "stream_finished"}
+    assert ended == {f"wide_{n}": "committed" for n in range(1, 9) if n != 3}
+    Path(reference.partition(":")[2]).touch()
+    done = run.wait()
+    assert not oracle.told(done, 0) + oracle.bounded(done, memory=656_000_000)
+    assert counted(place) == dict.fromkeys([f"wide_{n}" for n in range(1, 9)], 12)
+
+
+@pytest.mark.fault(10, tier=1)
+@pytest.mark.fault(84, tier=1)
+def test_a_destination_that_stands_still_does_not_fill_the_memory(
+    wherry: Any, wide: Any, postgres_place: InPostgres
+) -> None:
+    """The source is not read further than the budget allows."""
+    reference, env = wide
+    options = ("--memory", "256MB", "--json", "--set", "rows=60", "--stream", "wide_1")
+    run = wherry.start("sync", reference, postgres_place.reference, "--schema", "s", *options, env=env)
+    assert run.wait_for("batch_loaded", 2)
+    (backends,) = zip(
+        *postgres_place.query(
+            "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+            " and backend_type = 'client backend'"
+        ),
+        strict=True,
+    )
+    for pid in backends:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(1)
+        soon = high(run.pid)
+        time.sleep(3)
+        assert run.alive
+        assert high(run.pid) - soon < 16 << 20
+    finally:
+        for pid in backends:
+            os.kill(pid, signal.SIGCONT)
+    done = run.wait()
+    assert not oracle.told(done, 0) + oracle.bounded(done, memory=656_000_000)
+    assert postgres_place.query("select count(*), min(length(payload)) from s.wide_1") == [(60, 2_000_000)]
+
+
+@pytest.mark.fault(79, tier=1)
+@pytest.mark.fault(84, tier=1)
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv"])
+def test_a_row_larger_than_the_memory(wherry: Any, duckdb_place: InDuckDB, tmp_path: Path, suffix: str) -> None:
+    """Refused by name, before it is held whole many times over; with more memory it is moved."""
+    row = "x" * 40_000_000
+    text = {"csv": f"id,v\n1,{row}\n", "jsonl": f'{{"id":1,"v":"{row}"}}\n', "json": f'[{{"id":1,"v":"{row}"}}]'}
+    file = tmp_path / f"big.{suffix}"
+    file.write_text(text[suffix])
+    args = ("sync", file, duckdb_place.path, "--schema", "s", "--memory")
+    done = wherry(*args, "32MB")
+    assert not oracle.told(done, 9) + oracle.bounded(done, memory=500_000_000)
+    assert f"big.{suffix} has a" in done.stderr
+    assert "of more than 17 MB" in done.stderr
+    assert "raise --memory" in done.stderr
+    done = wherry(*args, "1GB")
+    assert not oracle.told(done, 0), str(done)
+    assert duckdb_place.query("select id, length(v), v = repeat('x', length(v)) from s.big") == [(1, len(row), True)]
