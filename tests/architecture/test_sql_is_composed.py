@@ -125,6 +125,18 @@ def test_no_sql_is_pasted_and_no_data_becomes_code(path: Path) -> None:
         assert not list(pasted(tree)), "compose it: SQL(…).format(table=Identifier(…), value=Literal(…))"
 
 
+def test_every_distribution_is_looked_at() -> None:
+    projects = {
+        path.parent
+        for part in ("sdk", "connectors/*", "destinations/*")
+        for path in ROOT.glob(f"{part}/pyproject.toml")
+    }
+    assert len(projects) > 5
+    assert projects == {
+        next(parent for parent in path.parents if (parent / "pyproject.toml").exists()) for path in MODULES
+    }
+
+
 def test_sql_is_written_on_the_spot_or_comes_from_where_we_know() -> None:
     found = {
         (str(path.relative_to(ROOT)), argument)
