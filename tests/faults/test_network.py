@@ -285,13 +285,13 @@ def test_servers_that_go_silent_for_good(
 ) -> None:
     with Proxy(postgres_cluster.port) as other:
         served = Served.of(ledger, source_database, other.url(source_database))
-        other.limit(50_000)
-        slow = ("--set", "rows=250", "--set", "pause=0.5")
+        other.limit(20_000)
+        slow = ("--set", "rows=250", "--set", "pause=1")
         to = wherry.start(*wherry.syncing(ledger, through, "append", *slow, *QUICK, "--json"))
         come = wherry.start(
             *wherry.syncing(served, duckdb_place, "append", *CURSORS["append"], "--set", "connect_timeout=1")
         )
-        assert to.wait_for("batch_loaded", 3)
+        assert to.wait_for("batch_loaded", 2)
         copying = "select 1 from pg_stat_activity where query ilike 'copy (%' and state = 'active'"
         until(lambda: postgres_cluster.psql(copying))
         for proxy in (through.proxy, other):

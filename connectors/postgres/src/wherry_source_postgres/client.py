@@ -187,7 +187,7 @@ class Client:
         return self._run(watched(work, self._connection, self._pid, self._connect, self._silence))
 
     async def _watched(self, connection: asyncpg.Connection[Any], copy: _Copy, sql: str) -> str:
-        return await watched(copy.run(sql), connection, self._pid, self._connect, self._silence, lambda: copy.received)
+        return await watched(copy.run(sql), connection, self._pid, self._connect, self._silence, lambda: copy.taken)
 
     @property
     def _silence(self) -> float:
@@ -206,11 +206,11 @@ class Client:
 class _Copy:
     """One COPY; what it receives ends with whole rows, as the protocol sends one row in each message.
 
-    received: bytes so far.
+    taken: bytes so far.
     """
 
     def __init__(self, connection: asyncpg.Connection[Any], feed: Feed, size: int) -> None:
-        self.received = 0
+        self.taken = 0
         self._connection = connection
         self._feed = feed
         self._size = size
@@ -231,7 +231,7 @@ class _Copy:
     async def _take(self, data: bytes) -> None:
         self._parts.append(data)
         self._held += len(data)
-        self.received += len(data)
+        self.taken += len(data)
         if self._held >= self._size:
             block, self._held = b"".join(self._parts), 0
             self._parts.clear()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
+import os
 import select
+import socket
 import struct
-import termios
 import time
 from collections.abc import Generator
 from typing import Any, TypeVar
@@ -76,7 +76,7 @@ class Watched(psycopg.Connection[Any]):
                 reason = "and has ended this session"
             elif doing[0] == "active" and doing[1] not in _FOR_US:
                 return None
-            elif (now := (*doing, self._unsent())) == before:
+            elif (now := (*doing, self._moved())) == before:
                 reason = "and waits for us: what was sent does not arrive"
             else:
                 return now
@@ -88,13 +88,13 @@ class Watched(psycopg.Connection[Any]):
         with psycopg.connect(self.info.dsn, password=self.info.password or None, autocommit=True) as other:
             return other.execute(_DOING, (self.pid,)).fetchone()
 
-    def _unsent(self) -> int:
-        """Bytes that the other machine has not received yet, where the system tells."""
+    def _moved(self) -> object:
+        """Bytes sent and arrived, and received, as the system counts them; where it does not, they always move."""
         try:
-            told = fcntl.ioctl(self.pgconn.socket, termios.TIOCOUTQ, b"\0\0\0\0")
-        except (OSError, ValueError):
-            return 0
-        return int(struct.unpack("i", told)[0])
+            with socket.socket(fileno=os.dup(self.pgconn.socket)) as copy:
+                return struct.unpack_from("QQ", copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136), 120)
+        except (AttributeError, OSError, struct.error, psycopg.Error):
+            return object()
 
 
 def _readable(descriptor: int) -> bool:
