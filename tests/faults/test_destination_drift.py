@@ -68,7 +68,9 @@ CASES = {
     ),
     "a column wider": Case("makes a column wider", ("alter table {t} alter column version type numeric(38, 0)",), 0),
     "a column narrower": Case("makes a column narrower", ("alter table {t} alter column seq type integer",), 0),
-    "the table dropped": Case("drops or renames a table", ("drop table {t}",), 0, "its table is gone: rebuilt from empty"),
+    "the table dropped": Case(
+        "drops or renames a table", ("drop table {t}",), 0, "its table is gone: rebuilt from empty"
+    ),
     "the table renamed": Case(
         "drops or renames a table", ("alter table {t} rename to moved",), 0, "its table is gone: rebuilt from empty"
     ),

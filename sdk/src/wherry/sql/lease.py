@@ -36,12 +36,15 @@ def take(meta: Meta, connection: Connection, pipeline: str, wait: float, tell: C
     """
     deadline, told = time.monotonic() + wait, ""
     while True:
-        with meta.dialect.setup(connection, meta.namespace):
-            busy = _busy(meta, connection, pipeline)
-            if busy is None:
-                former = _last(meta, connection, pipeline)
-                held = _write(meta, connection, former, pipeline)
-                break
+        try:
+            with meta.dialect.setup(connection, meta.namespace):
+                busy = _busy(meta, connection, pipeline)
+                if busy is None:
+                    former = _last(meta, connection, pipeline)
+                    held = _write(meta, connection, former, pipeline)
+                    break
+        except LeaseError as error:  # its holder gave it back at this very moment
+            busy = error
         if time.monotonic() >= deadline:
             raise busy
         if busy.message != told:
