@@ -67,7 +67,7 @@ def test_append_of_a_tie_killed_inside_it_is_exact(trial: Trial, rows: int) -> N
     trial.quiet(*APPEND)
 
 
-@pytest.mark.parametrize("rows", SIZES)
+@pytest.mark.parametrize("rows", SIZES[1:])
 def test_append_of_a_tie_at_the_end_is_refused_and_commits_nothing_of_it(trial: Trial, rows: int) -> None:
     tied(trial, rows, after=0)
     done = trial.sync(*APPEND, expect=3, commit_rows=100, patience=900)
@@ -80,7 +80,7 @@ def test_append_of_a_tie_at_the_end_is_refused_and_commits_nothing_of_it(trial: 
     same_as_source(trial)
 
 
-@pytest.mark.parametrize("rows", SIZES)
+@pytest.mark.parametrize("rows", SIZES[1:])
 def test_merge_of_a_tie_killed_inside_it_is_exact(trial: Trial, rows: int) -> None:
     tied(trial, rows, after=0)
     trial.do("delete from t a using t b where a.id = b.id and a.ctid < b.ctid")
@@ -109,7 +109,7 @@ def test_equal_rows_without_a_key_one_of_them_committed_late(trial: Trial) -> No
 # --- 65: rows that become visible behind the cursor
 
 
-@fault(65)
+@fault(65, tier=1)
 @pytest.mark.parametrize("lookback", [None, "1h"])
 def test_a_long_transaction_commits_an_old_time(trial: Trial, lookback: str | None) -> None:
     trial.do("create table t (id int primary key, at timestamptz not null default clock_timestamp())")
@@ -131,7 +131,7 @@ def test_a_long_transaction_commits_an_old_time(trial: Trial, lookback: str | No
     assert trial.ids() == [1, 2]
 
 
-@fault(65)
+@fault(65, tier=1)
 @pytest.mark.parametrize("mode", ["append", "merge"])
 def test_a_gap_in_a_sequence_is_filled_later(trial: Trial, mode: str) -> None:
     trial.do("create table t (id serial primary key, v int)", "insert into t select from generate_series(1, 5)")
@@ -148,7 +148,7 @@ def test_a_gap_in_a_sequence_is_filled_later(trial: Trial, mode: str) -> None:
     trial.quiet(*args)
 
 
-@fault(65)
+@fault(65, tier=1)
 def test_a_look_back_survives_a_kill_between_two_commits(trial: Trial) -> None:
     """What the first attempt read of the look-back is known to the second, and to the next run."""
     trial.do(
@@ -208,7 +208,7 @@ TYPES: dict[str, tuple[str, list[str]]] = {
     "xid8": ("xid8", ["9", "4294967297", "18446744073709551615"]),
     "oid": ("oid", ["1", "2147483648", "4294967295"]),
 }
-QUICK = ("us", "DECIMAL(38,18)", "2^63-1", "bytea")
+QUICK = ("us",)
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=fault(66, tier=0 if n in QUICK else 1)) for n in TYPES])
@@ -236,7 +236,7 @@ def _bytewise(type: str) -> str:
     return ' collate "C"' if type.startswith(("text", "char")) else ""
 
 
-@fault(66)
+@fault(66, tier=1)
 def test_equal_numbers_with_other_text_keep_the_bookmark(trial: Trial) -> None:
     trial.do("create table t (id int, at numeric not null)", "insert into t values (1, 1.0)")
     trial.sync(*APPEND)
@@ -247,7 +247,7 @@ def test_equal_numbers_with_other_text_keep_the_bookmark(trial: Trial) -> None:
     trial.quiet(*APPEND)
 
 
-@fault(66)
+@fault(66, tier=1)
 def test_a_counter_that_wraps_round_is_refused(trial: Trial) -> None:
     trial.do("create table t (id int, at xid not null)", "insert into t values (1, '1')")
     done = trial.sync(*APPEND, expect=2)
@@ -269,7 +269,7 @@ FILES: dict[str, tuple[pa.DataType, list[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=fault(66, tier=0 if n == "100 ns" else 1)) for n in FILES])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=fault(66, tier=1)) for n in FILES])
 def test_a_cursor_in_a_file_goes_on_where_it_stood(
     warm: Warm, wherry: Any, place: Place, tmp_path: Path, name: str
 ) -> None:
@@ -303,7 +303,7 @@ def test_a_cursor_in_a_file_goes_on_where_it_stood(
 # --- 67: values that are missing, go back, change their type, or lie ahead
 
 
-@fault(67)
+@fault(67, tier=1)
 @pytest.mark.parametrize("mode", ["append", "merge"])
 def test_rows_without_a_cursor_value_are_there_once(trial: Trial, mode: str) -> None:
     trial.do("create table t (id int primary key, at int)", "insert into t values (1, null), (2, 5), (3, null)")
@@ -320,7 +320,7 @@ def test_rows_without_a_cursor_value_are_there_once(trial: Trial, mode: str) -> 
     trial.quiet(*args)
 
 
-@fault(67)
+@fault(67, tier=1)
 def test_rows_without_a_cursor_value_are_left_out_or_end_the_run_as_told(trial: Trial) -> None:
     trial.do("create table t (id int primary key, at int)", "insert into t values (1, null), (2, 5)")
     plan = trial.sync(*APPEND, "--null-cursor", "exclude", verb="plan").stdout
@@ -371,7 +371,7 @@ class Feed(wherry.Source):
 """
 
 
-@fault(67)
+@fault(67, tier=1)
 def test_a_source_that_breaks_its_promise_of_order_loses_nothing_by_a_kill(trial: Trial) -> None:
     """After the first row out of order nothing is committed before the end."""
     (trial.wherry.folder / "feed.py").write_text(FEED)
@@ -382,7 +382,7 @@ def test_a_source_that_breaks_its_promise_of_order_loses_nothing_by_a_kill(trial
     assert trial.ids() == [*range(1, 400), *range(1000, 1400)]
 
 
-@fault(67)
+@fault(67, tier=1)
 def test_a_cursor_of_mixed_types_is_not_read_on(trial: Trial) -> None:
     file = trial.wherry.folder / "t.jsonl"
     file.write_text('{"id": 1, "at": 5}\n{"id": 2, "at": 6}\n')
@@ -397,7 +397,7 @@ def test_a_cursor_of_mixed_types_is_not_read_on(trial: Trial) -> None:
     assert trial.ids() == [1, 2, 3]
 
 
-@fault(67)
+@fault(67, tier=1)
 @pytest.mark.parametrize("type", ["timestamptz", "timestamp", "date"])
 def test_a_value_ahead_of_the_clock_is_said_in_plan_and_run(trial: Trial, type: str) -> None:
     trial.do(f"create table t (id int primary key, at {type} not null)", "insert into t values (1, '9999-12-31')")
@@ -416,7 +416,7 @@ def test_a_value_ahead_of_the_clock_is_said_in_plan_and_run(trial: Trial, type: 
     assert "clock" not in trial.sync(*MERGE).stderr
 
 
-@fault(67)
+@fault(67, tier=1)
 def test_what_is_doubtful_about_a_cursor_is_said_by_plan_check_and_summary(trial: Trial) -> None:
     trial.do("create table t (id int primary key, at timestamp)", "insert into t values (1, '2026-01-01')")
     said = ("at may be NULL", "no index gives the order of at", "at has no zone")
@@ -431,7 +431,7 @@ def test_what_is_doubtful_about_a_cursor_is_said_by_plan_check_and_summary(trial
     assert "t: cursor at has no index" in check.stdout
 
 
-@fault(67)
+@fault(67, tier=1)
 @pytest.mark.parametrize(("type", "value", "words"), [
     ("uuid", "gen_random_uuid()", "at is not a UUID of version 6 or 7"),
     ("time", "'12:00'", "at is a time of day: after midnight it starts again"),
@@ -453,7 +453,7 @@ SEASONS = {
 """A moment an hour or two before clocks go forward (in Apia: a day is left out), and before they go back."""
 
 
-@pytest.mark.parametrize("zone", [pytest.param(z, marks=fault(68, tier=0 if "Lord" in z else 1)) for z in SEASONS])
+@pytest.mark.parametrize("zone", [pytest.param(z, marks=fault(68, tier=1)) for z in SEASONS])
 @pytest.mark.parametrize("type", ["timestamptz", "timestamp"])
 def test_both_changes_of_daylight_saving(trial: Trial, zone: str, type: str) -> None:
     """A row each ten minutes, written by a server that lives in the zone; local times come twice in autumn."""
@@ -516,7 +516,7 @@ def test_our_clock_is_wrong_and_jumps(trial: Trial, clock: Path, tmp_path: Path)
     trial.quiet()
 
 
-@fault(69)
+@fault(69, tier=1)
 def test_a_leap_second_is_a_moment(trial: Trial) -> None:
     trial.do("create table t (id int primary key, at timestamptz not null)")
     trial.do("insert into t values (1, '2016-12-31 23:59:60+00')")
@@ -534,7 +534,7 @@ def test_a_leap_second_is_a_moment(trial: Trial) -> None:
 # --- 70, 71: the source is not what it was
 
 
-@fault(70)
+@fault(70, tier=1)
 @pytest.mark.parametrize("how", ["table", "database", "newest rows gone"])
 def test_a_source_made_anew_or_set_back_is_told(trial: Trial, how: str, postgres_cluster: Cluster) -> None:
     made = "create table t (id int primary key, at int not null)"
@@ -627,7 +627,7 @@ CHANGES = {
 }
 
 
-@fault(71)
+@fault(71, tier=1)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_cursor_column_stops_with_the_command_that_helps(trial: Trial, change: str) -> None:
     sql, said = CHANGES[change]

@@ -38,8 +38,8 @@ def live(trial: Trial, columns: str = "id", mode: str = "") -> list[Any]:
 # --- 72: deletes
 
 
-@fault(72)
-@pytest.mark.parametrize("mode", [pytest.param(m, marks=fault(72, tier=0 if m == "history" else 1)) for m in MODES])
+@fault(72, tier=1)
+@pytest.mark.parametrize("mode", [pytest.param(m, marks=fault(72, tier=1)) for m in MODES])
 def test_deletes_do_what_the_mode_promises(trial: Trial, mode: str) -> None:
     filled(trial)
     done = trial.sync(*MODES[mode])
@@ -60,7 +60,7 @@ def test_deletes_do_what_the_mode_promises(trial: Trial, mode: str) -> None:
     assert not [row for row in found if row[0] in gone - {2}]
 
 
-@pytest.mark.parametrize("mode", [pytest.param(m, marks=fault(72, tier=0 if m == "replace" else 1)) for m in MODES])
+@pytest.mark.parametrize("mode", [pytest.param(m, marks=fault(72, tier=1)) for m in MODES])
 def test_a_truncated_table(trial: Trial, mode: str) -> None:
     filled(trial)
     trial.sync(*MODES[mode])
@@ -91,7 +91,7 @@ def test_a_partition_that_is_dropped(trial: Trial, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", [
-    pytest.param("replace", marks=fault(72, tier=1)), pytest.param("history", marks=fault(72)),
+    pytest.param("replace", marks=fault(72, tier=1)), pytest.param("history", marks=fault(72, tier=1)),
 ])  # fmt: skip
 @pytest.mark.parametrize("end", ["K02:kill:2", "K02:raise:2", "K07:kill:2"])
 def test_absent_keys_stay_after_half_a_read(trial: Trial, mode: str, end: str) -> None:
@@ -112,7 +112,7 @@ def test_absent_keys_stay_after_half_a_read(trial: Trial, mode: str, end: str) -
 # --- 73: keys
 
 
-@fault(73)
+@fault(73, tier=1)
 def test_one_key_twice_in_one_batch_and_across_batches(trial: Trial) -> None:
     """The last by the source's order wins, in one load and over several."""
     trial.do(
@@ -129,7 +129,7 @@ def test_one_key_twice_in_one_batch_and_across_batches(trial: Trial) -> None:
     trial.quiet()
 
 
-@fault(73)
+@fault(73, tier=1)
 @pytest.mark.parametrize("mode", ["merge", "history"])
 def test_a_key_that_is_null_is_refused_or_put_aside(trial: Trial, mode: str) -> None:
     trial.do(
@@ -147,7 +147,7 @@ def test_a_key_that_is_null_is_refused_or_put_aside(trial: Trial, mode: str) -> 
 
 
 @pytest.mark.parametrize("mode", [
-    pytest.param("replace", marks=fault(73, tier=1)), pytest.param("merge", marks=fault(73)),
+    pytest.param("replace", marks=fault(73, tier=1)), pytest.param("merge", marks=fault(73, tier=1)),
     pytest.param("history", marks=fault(73, tier=1)),
 ])  # fmt: skip
 def test_a_key_that_changes(trial: Trial, mode: str) -> None:
@@ -160,7 +160,7 @@ def test_a_key_that_changes(trial: Trial, mode: str) -> None:
     assert ("deletes not seen" in done.stdout) == (mode == "merge")
 
 
-@fault(73)
+@fault(73, tier=1)
 def test_a_composite_key_and_keys_that_look_alike(trial: Trial) -> None:
     trial.do(
         "create table t (a text, b text, changed int not null, v int, primary key (a, b))",
@@ -176,7 +176,7 @@ def test_a_composite_key_and_keys_that_look_alike(trial: Trial) -> None:
     trial.quiet()
 
 
-@fault(73)
+@fault(73, tier=1)
 def test_an_append_of_a_change_log_is_refused(trial: Trial) -> None:
     trial.url = "sample"
     done = trial.sync("--mode", "append", "--set", "changes=true", stream="orders", expect=2)
@@ -187,7 +187,7 @@ def test_an_append_of_a_change_log_is_refused(trial: Trial) -> None:
 # --- 74: a source that is empty, or looks so
 
 
-@pytest.mark.parametrize("mode", [pytest.param(m, marks=fault(74, tier=0 if m == "replace" else 1)) for m in MODES])
+@pytest.mark.parametrize("mode", [pytest.param(m, marks=fault(74, tier=1)) for m in MODES])
 def test_an_empty_table_is_committed_as_empty(trial: Trial, mode: str) -> None:
     filled(trial, 0)
     trial.sync(*MODES[mode])
@@ -233,7 +233,7 @@ def test_what_cannot_be_seen_is_no_empty_table(trial: Trial, mode: str, how: str
         trial.do(f"drop owned by {name}", f"drop role {name}")
 
 
-@fault(74)
+@fault(74, tier=1)
 def test_a_table_that_is_gone_is_named_and_stays_as_it_was(trial: Trial) -> None:
     filled(trial)
     trial.do("create table kept (id int primary key)", "insert into kept values (1)")
