@@ -48,7 +48,7 @@ def swallow(place: InPostgres, event: str) -> None:
     place.query(f"create trigger t before {event} on {SCHEMA}.t for each row execute function {SCHEMA}.swallow()")
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(75, tier=1)
 @pytest.mark.parametrize("mode", ["append", "merge", "history"])
 def test_a_trigger_that_drops_rows_is_noticed(postgres_place: InPostgres, mode: str) -> None:
     sync(postgres_place, FIRST.slice(0, 1), mode)
@@ -59,7 +59,7 @@ def test_a_trigger_that_drops_rows_is_noticed(postgres_place: InPostgres, mode: 
     assert held(postgres_place) == before
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(75, tier=1)
 def test_a_trigger_that_keeps_old_rows_is_noticed(postgres_place: InPostgres) -> None:
     """History ends a version that stays open: one of two that should have ended."""
     sync(postgres_place, FIRST, "history")
@@ -69,7 +69,7 @@ def test_a_trigger_that_keeps_old_rows_is_noticed(postgres_place: InPostgres) ->
     assert held(postgres_place) == before
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(75, tier=1)
 def test_a_trigger_that_drops_rows_while_publishing_is_noticed(postgres_place: InPostgres) -> None:
     sync(postgres_place, FIRST, "replace")
     postgres_place.query(f"create view {SCHEMA}.seen as select * from {SCHEMA}.t")
@@ -120,7 +120,7 @@ def test_merge_accounts_for_every_key(place: Place, monkeypatch: pytest.MonkeyPa
     assert held(place) == [(1, "a"), (2, "B"), (3, "C"), (4, "D")]
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(75, tier=1)
 @pytest.mark.parametrize(("module", "mode"), [(merge, "merge"), (history, "history")])
 def test_an_insert_that_does_less_is_noticed(
     place: Place, module: Any, mode: str, monkeypatch: pytest.MonkeyPatch
@@ -133,7 +133,7 @@ def test_an_insert_that_does_less_is_noticed(
     assert held(place) == []
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(75, tier=1)
 def test_a_rebuild_that_lost_rows_is_not_published(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the loads of a generation counted is what its table must hold."""
     loaded = publish.loaded_rows

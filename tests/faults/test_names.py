@@ -86,7 +86,7 @@ def test_many_streams_called_anything_have_a_table_each(canary: Place) -> None:
 
 
 def streams_have_tables(place: Place, tier: int) -> None:
-    names = hostile.NAMES[::4] if tier == 0 else many(tier)[:160]
+    names = hostile.NAMES[::8] if tier == 0 else many(tier)[:160]
     outcome = sync(place, streams(names))
     assert outcome.exit_code == 0, [str(s.error) for s in outcome.failed]
     first = mapped(place)
@@ -152,7 +152,7 @@ def test_a_column_that_nobody_can_keep_fails_its_stream(canary: Place, row: dict
     assert alive(canary)
 
 
-@pytest.mark.fault(80)
+@pytest.mark.fault(80, tier=1)
 @pytest.mark.parametrize("schema", ['"; DROP TABLE canary;--', "'; drop table canary; --", "select", "é", "%s"])
 def test_a_schema_called_anything(canary: Place, schema: str) -> None:
     table = pa.table({"v": ["x"]})
@@ -162,7 +162,7 @@ def test_a_schema_called_anything(canary: Place, schema: str) -> None:
     assert alive(canary)
 
 
-@pytest.mark.fault(80)
+@pytest.mark.fault(80, tier=1)
 def test_a_stream_that_is_called_like_rejected_rows_is_none_of_them(canary: Place) -> None:
     """A table `orders__rejected` of the source's own, and rejected rows of `orders`, never share a table."""
     table = pa.table({"id": [1, 2], "v": ["7", "x"]})
@@ -182,8 +182,8 @@ def test_a_stream_that_is_called_like_rejected_rows_is_none_of_them(canary: Plac
     ]
 
 
-@pytest.mark.fault(31)
-@pytest.mark.fault(32)
+@pytest.mark.fault(31, tier=1)
+@pytest.mark.fault(32, tier=1)
 def test_files_called_anything_become_tables(wherry: Wherry, canary: Place) -> None:
     """The real command on a folder of hostile file names; where it is a file system that keeps normal forms apart."""
     folder = wherry.folder / "in"

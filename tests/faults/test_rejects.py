@@ -77,7 +77,7 @@ def test_a_rejected_row_is_told_whole(place: Place, mode: str) -> None:
     assert id
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(75, tier=1)
 def test_rejected_rows_of_many_loads_and_of_a_repeated_read(place: Place, mode: str) -> None:
     """Each is there once: loads count on, replacing replaces, a key read again is the same row."""
     rows = table(*((n, "x" if n % 3 == 0 else str(n), n) for n in range(1, 31)))
@@ -129,7 +129,7 @@ def replay(wherry: Wherry, place: Place, *args: str, **options: Any) -> Any:
     return wherry("rejects", "replay", place.reference, "t", "--schema", SCHEMA, *args, **options)
 
 
-@pytest.mark.fault(1)
+@pytest.mark.fault(1, tier=1)
 def test_a_replay_moves_what_fits_and_leaves_the_rest(wherry: Wherry, place: Place) -> None:
     sync(place, table((1, "7", 1), (2, "x", 2), (3, "y", 3), (4, "z", 4)), "merge")
     edited = json.dumps({"id": 2, "v": "12", "at": "1970-01-01 00:00:00.000002"})
@@ -159,7 +159,7 @@ def test_a_replay_moves_what_fits_and_leaves_the_rest(wherry: Wherry, place: Pla
     assert [tuple(map(int, row)) for row in loads] == [(0, 0)]
 
 
-@pytest.mark.fault(1)
+@pytest.mark.fault(1, tier=1)
 @pytest.mark.parametrize(("mode", "cursor"), [("merge", "at"), ("merge", None), ("history", "at")])
 def test_a_replay_never_replaces_a_later_version(wherry: Wherry, place: Place, mode: str, cursor: str | None) -> None:
     """By the cursor where there is one, else by the load; a version of the same load leaves it undecided."""
@@ -175,7 +175,7 @@ def test_a_replay_never_replaces_a_later_version(wherry: Wherry, place: Place, m
     assert ids_aside(place) == ([2, 4] if mode == "history" else [4])
 
 
-@pytest.mark.fault(1)
+@pytest.mark.fault(1, tier=1)
 def test_a_complete_read_says_anew_what_is_rejected(place: Place) -> None:
     """History by snapshots: what an earlier one could not hold is rejected again, or gone from the source."""
     sync(place, table((1, "7", 1), (2, "x", 2), (3, "x", 3)), "history")
@@ -205,9 +205,8 @@ def killed_replay(wherry: Wherry, place: Place, mode: str, point: str) -> None:
 
 
 @pytest.mark.fault(1)
-@pytest.mark.parametrize("point", ["K08", "K11"])
-def test_a_killed_replay_loses_and_doubles_nothing(wherry: Wherry, place: Place, point: str) -> None:
-    killed_replay(wherry, place, "append", point)
+def test_a_killed_replay_loses_and_doubles_nothing(wherry: Wherry, duckdb_place: InDuckDB) -> None:
+    killed_replay(wherry, duckdb_place, "append", "K08")
 
 
 @pytest.mark.fault(1, tier=1)
@@ -220,7 +219,7 @@ def test_a_replay_killed_anywhere_loses_and_doubles_nothing(
     killed_replay(wherry, place, mode, point)
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(75, tier=1)
 def test_rejects_without_a_plan_left(wherry: Wherry, place: Place) -> None:
     """A replay that was killed when all was committed leaves no plan that a later sync would take up."""
     sync(place, table((1, "7", 1), (2, "x", 2)), "append")
@@ -231,7 +230,7 @@ def test_rejects_without_a_plan_left(wherry: Wherry, place: Place) -> None:
     assert [id for id, _ in rows_of(place)] == [1, 2, 3]
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(75, tier=1)
 def test_names_in_the_command(wherry: Wherry, place: Place) -> None:
     """A stream without rejected rows is told with those that have some; a name with SQL in it is a name."""
     name = '"; DROP TABLE canary;--'
@@ -263,7 +262,7 @@ def killed_sync(wherry: Wherry, place: Place, mode: str, point: str) -> None:
     assert place.leftovers() == []
 
 
-@pytest.mark.fault(1)
+@pytest.mark.fault(1, tier=1)
 def test_rejected_rows_of_a_killed_sync_are_there_once(wherry: Wherry, place: Place, mode: str) -> None:
     killed_sync(wherry, place, mode, "K08")
 
@@ -275,7 +274,7 @@ def test_rejected_rows_of_a_sync_killed_anywhere(wherry: Wherry, place: Place, m
     killed_sync(wherry, place, mode, point)
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(75, tier=1)
 def test_a_dropped_table_of_rejected_rows_is_made_anew(place: Place, mode: str) -> None:
     """It holds what came since; nothing else is disturbed."""
     sync(place, table((1, "7", 1), (2, "x", 2)), mode)

@@ -80,7 +80,7 @@ def wide(place: Place, columns: int, mode: str) -> None:
     assert place.query(f"select {quoted} from {SCHEMA}.t") == [tuple(n % 7 for n in range(columns))]
 
 
-@pytest.mark.fault(79)
+@pytest.mark.fault(79, tier=1)
 def test_a_row_that_fits_on_no_page(postgres_place: InPostgres) -> None:
     """PostgreSQL keeps a row on one page: exit 6, and nothing is written."""
     row = pa.table({f"c{n}": ["ten and more bytes"] for n in range(700)})
@@ -148,7 +148,7 @@ def test_a_column_comes_and_goes_in_mid_read(place: Place, mode: str) -> None:
     assert values(place, "id, v, w") == [(1, 1, None), (2, 2, None), (3, 3, "new"), (4, None, "alone")]
 
 
-@pytest.mark.fault(81)
+@pytest.mark.fault(81, tier=1)
 def test_a_type_widens_step_by_step(place: Place, mode: str) -> None:
     """int → bigint → numeric → text, in one read: every value is what it was."""
     steps = [
@@ -171,7 +171,7 @@ def _number(text: str) -> Any:
         return text
 
 
-@pytest.mark.fault(81)
+@pytest.mark.fault(81, tier=1)
 @pytest.mark.parametrize(
     ("first", "later"),
     [
@@ -266,7 +266,7 @@ def _same(value: Any) -> Any:
     )
 
 
-@pytest.mark.fault(81)
+@pytest.mark.fault(81, tier=1)
 def test_drawn_drift(place: Place) -> None:
     drifting(place, 3)
 
@@ -277,7 +277,7 @@ def test_much_drawn_drift(place: Place) -> None:
     drifting(place, 80)
 
 
-@pytest.mark.fault(81)
+@pytest.mark.fault(81, tier=1)
 def test_a_reader_never_fails_while_columns_change(postgres_place: InPostgres) -> None:
     """A session that reads all the while sees whole loads with the columns of the moment."""
     sync(postgres_place, part(1, v=[1]))
@@ -308,7 +308,7 @@ def test_a_reader_never_fails_while_columns_change(postgres_place: InPostgres) -
     assert seen[-1] >= 1
 
 
-@pytest.mark.fault(81)
+@pytest.mark.fault(81, tier=1)
 @pytest.mark.parametrize("many", [False, True], ids=["file", "folder"])
 def test_a_file_cut_down_to_its_header_changes_no_column(tmp_path: Any, place: Place, many: bool) -> None:
     """A column without a value says nothing of its type; and where nothing is kept, later values say it."""

@@ -119,8 +119,8 @@ class Rejects:
         if self._left is None:
             self._left = [i for i in range(batch.num_rows + len(self._gone)) if i not in self._gone]
         misfits = sorted(misfits, key=lambda m: m.row)
-        if self._limit == MaxRejects():
-            misfits = misfits[:1]  # that one ends it
+        if self._limit.percent is None:  # the one beyond the limit ends it
+            misfits = misfits[: max(0, self._limit.rows - self._before - self.count) + 1]
         rows = [m.row for m in misfits]
         for misfit, text in zip(misfits, raw.texts(batch.take(pa.array(rows, pa.int64()))), strict=True):
             position = self._first + self._left[misfit.row]
