@@ -10,12 +10,15 @@ In tests: the fixtures `postgres_cluster`, `postgres_database`, `postgres_passwo
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -96,6 +99,17 @@ class Cluster:
         self.stop(mode)
         self.start()
 
+    def crash(self) -> int:
+        """SIGKILL to every process of the server, and start it again; how many there were."""
+        processes = [self.pid, *_children(self.pid)]
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        while any(Path("/proc", str(process)).exists() for process in processes):
+            time.sleep(0.01)
+        self.start()
+        return len(processes)
+
     def psql(self, sql: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Run one statement outside a transaction as the superuser; its rows, if it has any."""
         import psycopg
@@ -157,6 +171,10 @@ class Cluster:
             done = subprocess.run(command, stdout=out, stderr=out, cwd=self.folder, **account)  # type: ignore[call-overload]
         if done.returncode:
             raise subprocess.SubprocessError(f"{program} ended with {done.returncode}:\n{output.read_text()}")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _remove_orphans() -> None:
