@@ -195,6 +195,22 @@ def test_few_descriptors(wherry: Any, ledger: Ledger, place: Place, files: int) 
     assert not wherry.recovers(ledger, place, "merge")
 
 
+@pytest.mark.fault(13, tier=1)
+@pytest.mark.parametrize("files", [7, 9, 10, 12, 14, 32])
+def test_few_descriptors_for_a_source(
+    wherry: Any, postgres_place: InPostgres, duckdb_place: InDuckDB, files: int
+) -> None:
+    """A server that cannot be reached for want of a descriptor is not at fault."""
+    postgres_place.query("create table t as select g as id from generate_series(1, 5000) g")
+    args = ("sync", postgres_place.url, duckdb_place.path, "--schema", "s", "--quiet")
+    done = wherry(*args, under=limited(nofile=files))
+    assert not oracle.told(done, 0 if files == 32 else 9), str(done)
+    if done.code:
+        assert f"too many open files: {files} are allowed" in done.stderr
+    assert not oracle.told(wherry(*args), 0)
+    assert duckdb_place.query("select count(*), sum(id) from s.t") == [(5000, 5000 * 5001 // 2)]
+
+
 @pytest.mark.fault(14, tier=1)
 @pytest.mark.parametrize("threads", [1, 2, 3, 4, 6, 8, 12])
 def test_few_threads(wherry: Any, ledger: Ledger, place: Place, threads: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import selectors
 import socket
 import threading
 from collections.abc import Coroutine, Generator, Iterator
@@ -196,11 +197,17 @@ class Client:
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
+            _afford_loop()
             self._loop = asyncio.new_event_loop()
         return self._loop
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._event_loop().run_until_complete(work)
+        try:
+            loop = self._event_loop()
+        except OSError:
+            work.close()
+            raise
+        return loop.run_until_complete(work)
 
 
 class _Copy:
@@ -236,6 +243,13 @@ class _Copy:
             block, self._held = b"".join(self._parts), 0
             self._parts.clear()
             self._feed.put(block)
+
+
+def _afford_loop() -> None:
+    """Raises when there are too few descriptors: a loop that is built by half would complain on standard error."""
+    with selectors.DefaultSelector():
+        for end in socket.socketpair():
+            end.close()
 
 
 def _drive(loop: asyncio.AbstractEventLoop, task: asyncio.Task[str], feed: Feed) -> None:

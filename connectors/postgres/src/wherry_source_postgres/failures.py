@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
-from wherry import AuthError, SourceError, StreamError, TransientError, UsageError, WherryError
+from wherry import AuthError, SourceError, StreamError, TransientError, UsageError, WherryError, exhausted
 
 _TRANSIENT = {"40001", "40P01", "53300", "57P01", "57P02", "57P03", "57P05"}
 """Conflict with recovery, deadlock, too many connections, shutdowns, starting up, idle."""
@@ -91,6 +91,8 @@ def no_tls(address: str) -> WherryError:
 
 def _from_network(error: OSError, address: str, subject: str) -> WherryError:
     about = f"{subject}: " if subject else ""
+    if (local := exhausted(error)) is not None:
+        return local
     if "rejected SSL upgrade" in str(error):
         return no_tls(address)
     if isinstance(error, TimeoutError):
