@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,20 @@ WIDE = (Path(__file__).parent / "plugin" / "wherry_wide.py").read_text()
 KILLED = (127, 134, 137, 139)
 """Exit codes of a process that the kernel or the C library has ended: nothing can be said any more."""
 ROOM = "size=100m,nr_inodes=10000"
+
+
+def some(row: int, values: Sequence[Any], *quick: Any) -> list[Any]:
+    """Parameters of which `quick` are for tier 1, the others for tier 2."""
+    mark = pytest.mark.fault(row, tier=1)
+    return [pytest.param(value, marks=[mark] if value in quick else []) for value in values]
+
+
+def sizes(row: int, *values: Any) -> list[Any]:
+    """Each of four sizes with each mode; for tier 1 each with one."""
+    modes, mark = ("append", "replace", "history", "merge"), pytest.mark.fault(row, tier=1)
+    pairs = [(value, mode) for value in values for mode in modes]
+    quick = set(zip(values, modes, strict=True))
+    return [pytest.param(*pair, marks=[mark] if pair in quick else []) for pair in pairs]
 
 
 def sync(wherry: Any, ledger: Ledger, place: Place, mode: str = "merge", *args: object, **options: Any) -> Ended:
@@ -55,9 +69,8 @@ def recovered(wherry: Any, ledger: Ledger, place: InDuckDB, disks: Disks, name: 
     return wrong + oracle.holds(copied, ledger, mode) + oracle.clean(copied)
 
 
-@pytest.mark.fault(21, tier=1)
-@pytest.mark.parametrize("mode", ["append", "merge", "replace", "history"])
-@pytest.mark.parametrize("size", ["4k", "60k", "400k", "1500k"])
+@pytest.mark.fault(21, tier=2)
+@pytest.mark.parametrize(("size", "mode"), sizes(21, "4k", "60k", "400k", "1500k"))
 def test_the_disk_of_the_database_is_full(wherry: Any, ledger: Ledger, size: str, mode: str) -> None:
     """In creating the file, its log, or in bringing the log into the file."""
     with small(wherry, db=f"size={size}") as disks:
@@ -121,8 +134,8 @@ def test_the_disk_of_the_run_log_is_full(wherry: Any, ledger: Ledger, duckdb_pla
     assert not wherry.recovers(ledger, duckdb_place, "merge")
 
 
-@pytest.mark.fault(22, tier=1)
-@pytest.mark.parametrize("inodes", [1, 2, 3, 4, 6])
+@pytest.mark.fault(22, tier=2)
+@pytest.mark.parametrize("inodes", some(22, [1, 2, 3, 4, 6], 2, 3))
 def test_no_inodes_left_for_the_database(wherry: Any, ledger: Ledger, inodes: int) -> None:
     """The folder itself is one; a new database takes a folder and a file for a moment, its log one more."""
     with small(wherry, db=f"nr_inodes={inodes}") as disks:
@@ -172,9 +185,8 @@ def test_answers_that_cannot_be_written(wherry: Any, ledger: Ledger, duckdb_plac
     assert not oracle.told(done, 9), str(done)
 
 
-@pytest.mark.fault(25, tier=1)
-@pytest.mark.parametrize("mode", ["append", "merge", "replace", "history"])
-@pytest.mark.parametrize("size", [2_000, 13_000, 100_000, 900_000])
+@pytest.mark.fault(25, tier=2)
+@pytest.mark.parametrize(("size", "mode"), sizes(25, 2_000, 13_000, 100_000, 900_000))
 def test_a_limit_of_file_size(wherry: Any, ledger: Ledger, duckdb_place: InDuckDB, size: int, mode: str) -> None:
     """A write that reaches the limit is short, the next one fails. (The limit also holds for what the run prints.)"""
     done = sync(wherry, ledger, duckdb_place, mode, "--quiet", under=limited(fsize=size))
@@ -183,8 +195,8 @@ def test_a_limit_of_file_size(wherry: Any, ledger: Ledger, duckdb_place: InDuckD
     assert not wherry.recovers(ledger, duckdb_place, mode)
 
 
-@pytest.mark.fault(13, tier=1)
-@pytest.mark.parametrize("files", [4, 5, 6, 7, 8, 10, 12, 16, 32])
+@pytest.mark.fault(13, tier=2)
+@pytest.mark.parametrize("files", some(13, [4, 5, 6, 7, 8, 10, 12, 16, 32], 7, 32))
 def test_few_descriptors(wherry: Any, ledger: Ledger, place: Place, files: int) -> None:
     """As few as it takes; 32 are enough."""
     done = sync(wherry, ledger, place, under=limited(nofile=files))
@@ -195,8 +207,8 @@ def test_few_descriptors(wherry: Any, ledger: Ledger, place: Place, files: int) 
     assert not wherry.recovers(ledger, place, "merge")
 
 
-@pytest.mark.fault(13, tier=1)
-@pytest.mark.parametrize("files", [7, 9, 10, 12, 14, 32])
+@pytest.mark.fault(13, tier=2)
+@pytest.mark.parametrize("files", some(13, [7, 9, 10, 12, 14, 32], 10, 14))
 def test_few_descriptors_for_a_source(
     wherry: Any, postgres_place: InPostgres, duckdb_place: InDuckDB, files: int
 ) -> None:
@@ -211,8 +223,8 @@ def test_few_descriptors_for_a_source(
     assert duckdb_place.query("select count(*), sum(id) from s.t") == [(5000, 5000 * 5001 // 2)]
 
 
-@pytest.mark.fault(14, tier=1)
-@pytest.mark.parametrize("threads", [1, 2, 3, 4, 6, 8, 12])
+@pytest.mark.fault(14, tier=2)
+@pytest.mark.parametrize("threads", some(14, [1, 2, 3, 4, 6, 8, 12], 2, 6))
 def test_few_threads(wherry: Any, ledger: Ledger, place: Place, threads: int) -> None:
     """A user who may have so many; each run needs a handful."""
     under = crowded(threads)
@@ -225,8 +237,8 @@ def test_few_threads(wherry: Any, ledger: Ledger, place: Place, threads: int) ->
     assert not wherry.recovers(ledger, place, "merge")
 
 
-@pytest.mark.fault(12, tier=1)
-@pytest.mark.parametrize("megabytes", [250, 400, 500, 700, 900, 1100, 1400, 1800])
+@pytest.mark.fault(12, tier=2)
+@pytest.mark.parametrize("megabytes", some(12, [250, 400, 500, 700, 900, 1100, 1400, 1800], 400, 900))
 def test_little_address_space(wherry: Any, ledger: Ledger, place: Place, megabytes: int) -> None:
     """Told with advice, where there is memory to tell; else the process is gone."""
     done = sync(wherry, ledger, place, under=limited(as_=megabytes * 1_000_000))
@@ -237,8 +249,8 @@ def test_little_address_space(wherry: Any, ledger: Ledger, place: Place, megabyt
     assert not wherry.recovers(ledger, place, "merge")
 
 
-@pytest.mark.fault(12, tier=1)
-@pytest.mark.parametrize("megabytes", [40, 80, 120, 160])
+@pytest.mark.fault(12, tier=2)
+@pytest.mark.parametrize("megabytes", some(12, [40, 80, 120, 160], 80))
 def test_killed_for_its_memory(wherry: Any, tmp_path: Path, place: Place, megabytes: int) -> None:
     from harness.ledger import Ledger
 
