@@ -431,3 +431,27 @@ def test_a_commit_in_doubt_is_counted_once(wherry, new_ledger, postgres_place, m
         ("read", "staged", "inserted"), expected
     )
     assert not wherry.recovers(ledger, place, mode)
+
+
+# --- before any stream is known
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        pytest.param((), 143, marks=pytest.mark.fault(5, tier=1)),
+        pytest.param(("--run-timeout", "1s"), 75, marks=pytest.mark.fault(10, tier=1)),
+        pytest.param(("--stall-timeout", "1s"), 3, marks=pytest.mark.fault(10, tier=1)),
+    ],
+)
+def test_a_source_that_hangs_before_it_says_what_it_has(wherry, ledger, duckdb_place, limits, code):
+    run = wherry.start(*wherry.syncing(ledger, duckdb_place, "merge", "--set", "hang=discover", *limits))
+    if not limits:
+        time.sleep(1.5)
+        run.send(signal.SIGTERM)
+    ended = run.wait(SOON)
+    assert not oracle.told(ended, code)
+    assert "next: " in ended.last
+    assert f"wherry sync {ledger.reference}" in ended.last
+    assert not duckdb_place.exists()
+    assert not wherry.recovers(ledger, duckdb_place, "merge")

@@ -39,6 +39,8 @@ class LedgerSource(wherry.Source):
         return "ledger", f"ledger {self.config.folder}"
 
     def discover(self, only: Sequence[str] = ("*",)) -> Iterable[wherry.Stream]:
+        if self.config.hang == "discover":
+            time.sleep(3600)
         for file in sorted(Path(self.config.folder).glob("*.arrow")):
             with pa.ipc.open_file(file) as reader:
                 schema = reader.schema

@@ -66,6 +66,7 @@ def execute(app: App, job: Job) -> int:
             outcome = _sync(job, destination, names, events, stop, give_up)
     except KeyboardInterrupt:
         stopped = stop.as_error()
+        stopped.next = _again(app)
         code, app.recorders, app.left = 128 + stopped.signal, recorders, True
         raise stopped from None
     except WherryError as error:
@@ -101,6 +102,8 @@ def _give_up(app: App, job: Job, recorders: list[Any], events: Events, stop: Sto
 
         code = 1
         error = _named(error or stop.as_error(), job)
+        kept = isinstance(error, (Stopped, LaterError)) or not error.next
+        error.next = _again(app) if kept else f"{error.next}, then  {_again(app)}"
         end = job.destination if error.side == "destination" else job.source
         app.recorders = recorders
 
@@ -140,6 +143,11 @@ def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop, gi
             end = job.destination if is_destinations(stream.error) else job.source
             stream.error = _named(end.located(stream.error), job)
     return outcome
+
+
+def _again(app: App) -> str:
+    """The command, to run it again."""
+    return app.redactor.redact(shlex.join(["wherry", *app.args]))
 
 
 def _named(error: WherryError, job: Job) -> WherryError:
@@ -264,7 +272,7 @@ class Stop:
         """What the run is that a signal ended outside of its lanes."""
         number = self.number or signal.SIGINT
         name = signal.Signals(number).name
-        return Stopped(f"stopped by {name}; what was committed stands", signal=number, next="run it again")
+        return Stopped(f"stopped by {name}; what was committed stands", signal=number)
 
     @staticmethod
     def _say(events: Events) -> None:
