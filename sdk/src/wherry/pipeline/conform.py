@@ -187,7 +187,8 @@ class Conformer:
         name = self._names.column(self.selection.stream.path, field.name)
         index = self.target.schema.get_field_index(name)
         current = self.target.schema.field(index) if index >= 0 else None
-        if wanted is None and column.null_count == len(column) and not firm:  # says nothing of a type: the table's own stays
+        empty = column.null_count == len(column)  # says nothing of a type: the table's own stays
+        if wanted is None and empty and not firm:
             known = current if current is not None else self._lived(name)
             if known is not None:
                 self._keep(field.name, known, index)
