@@ -10,7 +10,7 @@ import pytest
 from conftest import Wherry
 from harness.child import Ended
 from harness.places import InDuckDB, InPostgres, Place
-from test_files import change
+from test_files import change, little
 
 HEAD = "sources: {s: {connector: sample}}\ndestinations: {d: {connector: duckdb, path: x.duckdb}}\n"
 PIPELINE = "pipelines: {p: {source: s, destination: d}}\n"
@@ -42,12 +42,12 @@ def run(wherry: Wherry, text: str | None) -> Ended:
     done = wherry("run", "p", "--debug", patience=60)
     assert not (wherry.folder / "pwned").exists()
     assert not (wherry.folder / "x.duckdb").exists()
-    assert done.peak < 300 << 20, done
+    assert little(done), done
     return done
 
 
 @pytest.mark.fault(87)
-@pytest.mark.parametrize("attack", ["python object", "anchors", "brackets", "a key twice"])
+@pytest.mark.parametrize("attack", ["python object", "anchors"])
 def test_hostile_yaml_is_refused(wherry: Wherry, attack: str) -> None:
     done = run(wherry, YAML[attack])
     assert done.code == 2, done
@@ -120,7 +120,7 @@ def test_templates_are_text_or_refused(wherry: Wherry) -> None:
     assert not (wherry.folder / "pwned").exists()
 
 
-@pytest.mark.fault(88)
+@pytest.mark.fault(88, tier=1)
 @pytest.mark.parametrize(
     ("text", "code"),
     [("${BIG}" * 5_000, 11), ("${file:/dev/zero}", 11), ("${HOME:-x}", 2), ("${file:" + "x" * 5_000 + "}", 2)],
@@ -133,7 +133,7 @@ def test_what_is_put_in_is_bounded(wherry: Wherry, text: str, code: int) -> None
     done = wherry("preview", "s", patience=30)
     assert done.code == code, done
     assert "next: " in done.last
-    assert done.peak < 300 << 20
+    assert little(done), done
 
 
 HOSTILE = ("x' OR 1=1; drop table canary; --", 'x"; drop table canary; --', "x\\'; drop table canary; --", "$$; --",
