@@ -114,8 +114,9 @@ def test_a_place_that_does_not_answer_is_transient(source_of: Sources) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with pytest.raises(TransientError, match=f"127.0.0.1:{port} cannot be reached"):
+    with pytest.raises(TransientError, match=f"127.0.0.1:{port} cannot be reached") as refused:
         source_of(f"postgresql://ana@127.0.0.1:{port}/shop").check()
+    assert (refused.value.key, refused.value.where) == ("host", "host from the URL")
     with pytest.raises(TransientError, match=r"no-such-host\.invalid:5432 cannot be reached"):
         source_of("postgresql://ana@no-such-host.invalid/shop").check()
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from wherry import SQL, AuthError, Literal, Quoting, SourceError, UsageError, WherryError
+from wherry import SQL, AuthError, Literal, Quoting, SourceError, TransientError, UsageError, WherryError
 
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.failures import no_tls, translated
@@ -132,6 +132,10 @@ class Client:
                 yield
         except AuthError as error:
             error.where = error.where or self.config.password_origin()
+            raise
+        except TransientError as error:
+            if error.key == "host":
+                error.where = self.config.host_origin()
             raise
         except WherryError as error:
             if isinstance(error.__cause__, (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)):

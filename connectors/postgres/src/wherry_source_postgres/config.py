@@ -118,6 +118,15 @@ class PostgresConfig(ConnectorConfig):
             return "password from PGPASSWORD in the environment"
         return None
 
+    def host_origin(self) -> str | None:
+        """Where a host that has no key of its own came from; None if it has."""
+        if self.host is not None:
+            return None
+        url = urlsplit(self.url.get_secret_value() if self.url else "")
+        if url.netloc.rpartition("@")[2] or "host" in dict(parse_qsl(url.query)):
+            return "host from the URL"
+        return "host from PGHOST in the environment" if "PGHOST" in os.environ else "no host was given: this machine"
+
     def address(self) -> tuple[str, str]:
         """(host:port, database), as typed or from PGHOST, PGPORT, PGDATABASE, else libpq's defaults."""
         parts = urlsplit(self.url.get_secret_value() if self.url else "")
