@@ -132,23 +132,32 @@ def sync(
         _announce(context, prepared, session, labels)
         _miss(context, session, {s.path for s in offered}, settings.wishes)
         _work(planner, context, prepared, settings)
-        outcome = Outcome(
-            run=session.lease.epoch, pipeline=names.pipeline, schema=names.schema,
-            streams=list(context.outcomes.values()), seconds=time.monotonic() - began,
-            choices=list(context.choices.values()), left=watch.left,
-            limit=settings.limits.run if watch.expired else None,
-        )  # fmt: skip
+        outcome = _outcome(context, names, time.monotonic() - began)
         word = outcome.word
         return outcome
     finally:
-        if watch.left:
-            within(1, planner.close)
-        else:
-            with contextlib.suppress(Exception):  # what was committed stands, whatever the source says now
-                planner.close()
+        _let_go(planner, watch)
         if session is not None:
             _close(session, "stopped" if stop.is_set() and word == "ok" else word, watch, events)
         watch.end()
+
+
+def _outcome(context: Context, names: Names, seconds: float) -> Outcome:
+    watch = context.watch
+    return Outcome(
+        run=context.session.lease.epoch, pipeline=names.pipeline, schema=names.schema,
+        streams=list(context.outcomes.values()), seconds=seconds, choices=list(context.choices.values()),
+        left=watch.left, limit=watch.limits.run if watch.expired else None,
+    )  # fmt: skip
+
+
+def _let_go(planner: Source, watch: Watch) -> None:
+    """Close the source; what was committed stands, whatever it says now."""
+    if watch.left:
+        within(1, planner.close)
+        return
+    with contextlib.suppress(Exception):
+        planner.close()
 
 
 def _offered(planner: Source, wishes: Wishes) -> list[Stream]:
