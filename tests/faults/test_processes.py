@@ -189,6 +189,20 @@ def test_the_database_stands_still_and_goes_on(wherry, ledger, postgres_place, m
     assert not wherry.recovers(ledger, postgres_place, mode)
 
 
+@pytest.mark.fault(10, tier=2)
+@pytest.mark.parametrize("moment", [1, 3])
+def test_the_database_stands_still_for_a_minute(wherry, ledger, postgres_place, mode, moment):
+    """As long as a lease lasts: sessions are given up and made anew, and what was loaded is loaded again."""
+    run = wherry.start(*wherry.syncing(ledger, postgres_place, mode, *SLOW, "--json"))
+    loading(run, moment)
+    with frozen(postgres_place):
+        time.sleep(60)
+    ended = run.wait(180)
+    assert not oracle.told(ended, 0)
+    assert any(event["event"] == "waiting" for event in ended.events)
+    assert not wherry.recovers(ledger, postgres_place, mode)
+
+
 @pytest.mark.fault(10, tier=1)
 def test_the_database_stands_still_for_ever(wherry, ledger, postgres_place):
     """The run ends by its own limit, with the code of the side that hangs, and says where each thread was."""
