@@ -86,7 +86,7 @@ def test_many_streams_called_anything_have_a_table_each(canary: Place) -> None:
 
 
 def streams_have_tables(place: Place, tier: int) -> None:
-    names = hostile.NAMES[::8] if tier == 0 else many(tier)[:160]
+    names = hostile.NAMES[::8] if tier == 0 else many(tier)[:96]
     outcome = sync(place, streams(names))
     assert outcome.exit_code == 0, [str(s.error) for s in outcome.failed]
     first = mapped(place)

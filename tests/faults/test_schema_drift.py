@@ -274,7 +274,7 @@ def test_drawn_drift(place: Place) -> None:
 @pytest.mark.fault(81, tier=1)
 @pytest.mark.timeout(600)
 def test_much_drawn_drift(place: Place) -> None:
-    drifting(place, 80)
+    drifting(place, 40)
 
 
 @pytest.mark.fault(81, tier=1)
