@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -377,8 +378,12 @@ def test_an_open_plan_is_resumed_as_it_is(world: World, made: PostgresSource) ->
     world.execute("insert into t values (2, '2026-01-02', 'x')")
     (stream,) = made.discover(["t"])
     selection = Selection(stream=stream, mode="append", cursor="at")
-    (again,) = made.plan([selection], {"t": Progress(open=plan)})
-    assert again is plan
+    (split,) = plan.splits
+    begun = replace(plan, splits=(replace(split, bookmark={**plan.after, "value": "2025-12-31 00:00:00+00"}),))
+    (again,) = made.plan([selection], {"t": Progress(open=begun)})
+    assert again is begun
+    (fresh,) = made.plan([selection], {"t": Progress(open=plan)})  # it has got nowhere: up to what there is now
+    assert bound(fresh) == "2026-01-02 00:00:00+00"
     (fresh,) = made.plan([selection], {"t": Progress(open=plan, missing=frozenset({"t"}))})
     assert bound(fresh) == "2026-01-02 00:00:00+00"
 
