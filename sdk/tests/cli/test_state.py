@@ -104,7 +104,10 @@ def test_set_keeps_the_choice(shop: Shop) -> None:
         (["set", "*", "--bookmark", "1", "--yes"], "'*' means 2 bookmarks"),
         (["set", "orders", "--bookmark", "1", "--yes"], "not of the form of the one that is kept"),
         (["set", "orders", "--bookmark", '{"a": 1, "a": 2}', "--yes"], "key 'a' stands there twice"),
-        (["set", "orders", "--bookmark", '{"cursor": "20", "unit": "us"}'], "not done without being asked: set the bookmark of orders"),
+        (
+            ["set", "orders", "--bookmark", '{"cursor": "20", "unit": "us"}'],
+            "not done without being asked: set the bookmark of orders",
+        ),
         (["show", "ordrs"], "did you mean orders?"),
         (["reset", "ordrs", "--yes"], "no bookmark of stream 'ordrs' is kept"),
         (["reset", "--yes"], "name the streams to reset, or all of them"),
