@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from harness import oracle
-from harness.child import Ended
+from harness.child import Ended, high
 from harness.ledger import Ledger
 from harness.limits import Disks, available, crowded, limited, memory
 from harness.places import InDuckDB, InPostgres, Place
@@ -270,12 +270,6 @@ def wide(tmp_path: Path, plugins: Path) -> tuple[str, dict[str, str]]:
     folder.mkdir()
     write_source(folder, "wide", WIDE.replace("WideSource", "Acme"))
     return f"wide:{folder / 'go'}", {"PYTHONPATH": os.pathsep.join([str(plugins), str(folder)])}
-
-
-def high(pid: int) -> int:
-    """Bytes of memory that the process has had at most."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
 
 
 def counted(place: Place) -> dict[str, int]:

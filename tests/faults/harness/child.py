@@ -116,7 +116,9 @@ class Child:
         """Its end. A child that outlives the patience is killed with all it started, and the test fails."""
         deadline = time.monotonic() + patience
         late = False
+        peak = 0
         while not _over(self.pid):
+            peak = max(peak, high(self.pid))
             if time.monotonic() > deadline:
                 late = True
                 self.send_group(signal.SIGKILL)
@@ -128,7 +130,7 @@ class Child:
         self.process.returncode = code
         ended = Ended(
             args=self.args, code=code if code >= 0 else 128 - code, stdout=self.stdout(), stderr=self.stderr(),
-            seconds=seconds, peak=usage.ru_maxrss * 1024,
+            seconds=seconds, peak=peak or usage.ru_maxrss * 1024,
         )  # fmt: skip
         for file in (self.out, self.err):
             file.close()
@@ -136,6 +138,17 @@ class Child:
         if late:
             raise AssertionError(f"not over after {patience} s: {ended}")
         return ended
+
+
+def high(pid: int) -> int:
+    """Bytes of memory that a process has had at most since it became this program; 0 once it is over.
+
+    What the kernel tells at its end (`ru_maxrss`) begins with the size of the process that started it.
+    """
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+    return 0
 
 
 def _over(pid: int) -> bool:

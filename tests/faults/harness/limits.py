@@ -84,9 +84,8 @@ class Disks:
         self.skip = ""
 
     def __enter__(self) -> Disks:
-        for name in self._disks:
-            (self.home / name).mkdir()
-        mounts = " && ".join(f"mount -t tmpfs -o {options} none {self.home}/{n}" for n, options in self._disks.items())
+        each = [(self.home / name, options) for name, options in self._disks.items()]
+        mounts = " && ".join(f"mkdir -p {at} && mount -t tmpfs -o {options} none {at}" for at, options in each)
         self._holder = subprocess.Popen(
             ["unshare", "-rm", "sh", "-c", f"{mounts} && echo ready && exec cat"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
