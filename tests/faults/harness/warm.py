@@ -7,6 +7,7 @@ a session of its own, that goes the way of the installed command and ends as tha
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -144,7 +145,7 @@ def _become(order: dict[str, Any], points: list[Callable[[str], None]]) -> None:
         os.close(file)
     os.environ.clear()
     os.environ.update(order["env"])
-    from wherry.cli.main import run
+    from wherry.cli.main import _leave, run
     from wherry.failpoints import armed
     from wherry.pipeline.lane import CommitEvery
 
@@ -156,7 +157,10 @@ def _become(order: dict[str, Any], points: list[Callable[[str], None]]) -> None:
     if order["commit_rows"]:
         CommitEvery.__init__.__kwdefaults__["rows"] = order["commit_rows"]  # type: ignore[index]
     sys.argv[:] = ["wherry", *order["args"]]
-    sys.exit(run(order["args"]))
+    code = [1]
+    atexit.register(_leave, code)  # as the command does: engines' threads do not live through the interpreter's end
+    code[0] = run(order["args"])
+    sys.exit(code[0])
 
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
