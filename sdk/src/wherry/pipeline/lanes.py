@@ -42,6 +42,8 @@ class Lanes:
         self._finished: set[int] = set()
         context.budget.divide(self._count)
         self._lock = threading.Lock()
+        self._running = self._count
+        self._over = threading.Event()
 
     def run(self) -> None:
         """Work until all splits are done, failed or stopped. Signals are served meanwhile."""
@@ -49,7 +51,7 @@ class Lanes:
         try:
             for thread in threads:
                 thread.start()
-            self._await(threads)
+            self._await()
         except BaseException:  # a thread that this machine does not grant, an interrupt that nobody turned into a stop
             self._context.stop.set()
             for thread in threads:
@@ -57,11 +59,14 @@ class Lanes:
                     thread.join(timeout=10)
             raise
 
-    def _await(self, threads: Sequence[threading.Thread]) -> None:
-        """Until all have ended, or the run is to stop and they do not."""
-        while (thread := next((t for t in threads if t.is_alive()), None)) is not None:
+    def _await(self) -> None:
+        """Until all have ended, or the run is to stop and they do not.
+
+        Threads are not joined: a join that a signal's exception ends takes the thread for dead (Python 3.11, 3.12).
+        """
+        while not self._over.is_set():
             try:
-                thread.join(timeout=0.25)
+                self._over.wait(timeout=0.25)
             except Interrupt:
                 self._context.stop.set()
             if self._context.watch.ending:
@@ -92,6 +97,10 @@ class Lanes:
         finally:
             if not self._context.watch.left:  # else a thread may still be in it
                 _close(source)
+            with self._lock:
+                self._running -= 1
+                if not self._running:
+                    self._over.set()
 
     def _next(self) -> tuple[Work, list[Split]] | None:
         with self._lock:
