@@ -64,7 +64,7 @@ def test_what_is_there_already_stays() -> None:
     have = pa.schema([("ID", pa.int64()), ("wide", pa.string()), ("own", pa.date32())])
     want = pa.schema([("id", pa.int32()), ("wide", pa.int64()), ("new", pa.bool_())])
     assert difference("t", have, want) == ([want.field("new")], [])
-    assert difference("t", have, want, fold=False) == ([want.field("id"), want.field("new")], [])
+    assert difference("t", have, want, folds=False) == ([want.field("id"), want.field("new")], [])
 
 
 def test_a_widened_column_keeps_the_name_it_has() -> None:

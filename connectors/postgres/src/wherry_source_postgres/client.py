@@ -133,11 +133,9 @@ class Client:
         except AuthError as error:
             error.where = error.where or self.config.password_origin()
             raise
-        except TransientError as error:
-            if error.key == "host":
-                error.where = self.config.host_origin()
-            raise
         except WherryError as error:
+            if isinstance(error, TransientError) and error.key == "host":
+                error.where = self.config.host_origin()
             if isinstance(error.__cause__, (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)):
                 error.message += self._blocker(subject)
             raise
