@@ -127,6 +127,7 @@ def test_within():
 
 def test_what_it_says():
     assert hangs("source", "rows of a", 6).message.startswith("nothing has moved for 6 s while waiting for rows of a")
+    assert "waiting for the destination to publish a;" in hangs("destination", "to publish a", 6).message
     assert issubclass(Interrupt, KeyboardInterrupt)
 
 
@@ -152,3 +153,18 @@ def test_a_source_that_yields_nothing_more_is_left_and_the_rows_so_far_are_kept(
     hangs.set()
     assert world.script([orders], read, wishes=MERGE).exit_code == 0
     assert [row["id"] for row in world.rows()] == [1, 2]
+
+
+def test_a_source_that_hangs_has_failed_although_it_hears_that_it_is_to_stop(world):
+    """It ends its read in time, as after a signal; what came before is kept."""
+    rows = pa.table({"id": [1, 2], "v": ["a", "b"]})
+    orders = Stream(name="orders", schema=rows.schema, primary_key=("id",), cursor="id")
+
+    def read(source, split):
+        yield Batch(stream="orders", data=rows.slice(0, 1), bookmark=1)
+        assert source.run.stop.wait(20)
+
+    outcome = world.script([orders], read, limits=Limits(stall=0.5), wishes=MERGE)
+    assert (outcome.word, outcome.exit_code, outcome.left) == ("failed", 3, False)
+    assert "while waiting for rows of orders" in outcome.streams[0].error.message
+    assert [row["id"] for row in world.rows()] == [1]

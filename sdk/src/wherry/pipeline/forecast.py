@@ -138,7 +138,7 @@ def _lag(selection: Selection) -> str:
     if not lookback:
         return f"rows that are committed late, with an earlier {cursor}, are not seen: --lookback reads so much again"
     timed = cursor in selection.stream.schema.names and _is_time(selection.stream.schema.field(cursor).type)
-    return f"rows that are committed up to {lookback:g}{' s' if timed else ''} behind the last {cursor} are seen"
+    return f"rows that are committed up to {lookback:.15g}{' s' if timed else ''} behind the last {cursor} are seen"
 
 
 def _is_time(type: pa.DataType) -> bool:

@@ -76,11 +76,7 @@ class Lanes:
     def _leave(self) -> None:
         """Lanes that are in calls which do not return are left: what they hold is committed whole, or not at all."""
         self._context.watch.left = True
-        verdict = self._context.watch.verdict
         for work in self._works:
-            if verdict is not None and not work.complete:
-                with self._lock:
-                    self._failed.setdefault(id(work), verdict)
             self._finish(work, stopped=True)
 
     def _lane(self) -> None:
@@ -172,6 +168,8 @@ class Lanes:
                 return
             self._finished.add(id(work))
         error = self._failed.get(id(work))
+        if error is None and stopped:  # a run that is given up has failed, also where it heard that it is to stop
+            error = self._context.watch.verdict
         for selection in work.streams:
             outcome = self._context.outcomes.get(selection.stream.path)
             if outcome is None:

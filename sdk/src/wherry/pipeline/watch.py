@@ -169,8 +169,9 @@ class Watch:
 def hangs(side: str, what: str, seconds: float) -> WherryError:
     """The failure of the side that was waited for."""
     kind = SourceError if side == "source" else DestinationError
+    awaited = f"the {side} {what}" if what.startswith("to ") else what
     error = kind(
-        f"nothing has moved for {seconds:.0f} s while waiting for {what}; the run log has the stack of every thread",
+        f"nothing has moved for {seconds:.0f} s while waiting for {awaited}; the run log has the stack of every thread",
         next=f"see what holds the {side}; if it only needs longer, raise --stall-timeout",
     )
     error.side = side
