@@ -124,13 +124,13 @@ def sync(
             )
             session = opened
             watch.blocked = session.blocked
-            stored = contact(lambda: without_replays(opened), at_destination)
+            stored, recorded = contact(lambda: (without_replays(opened), opened.names), at_destination)
         failpoint("K01")
         prepared = prepare(streams, stored, names, settings)
         refuse_unheard([c.selection for c in prepared.choices], settings.wishes, planner.filters)
-        context = _context(prepared, session, destination, new_source, events, watch, stop, settings)
+        context = _context(prepared, session, recorded, destination, new_source, events, watch, stop, settings)
         _announce(context, prepared, session, labels)
-        _miss(context, session, {s.path for s in offered}, settings.wishes)
+        _miss(context, stored, {s.path for s in offered}, settings.wishes)
         _work(planner, context, prepared, settings)
         outcome = _outcome(context, names, time.monotonic() - began)
         word = outcome.word
@@ -319,8 +319,8 @@ def _refuse_other_source(stored: Mapping[str, Progress], names: Names) -> None:
 
 
 def _context(
-    prepared: Prepared, session: Session, destination: Destination, new_source: Callable[[], Source],
-    events: Any, watch: Watch, stop: threading.Event, settings: Settings,
+    prepared: Prepared, session: Session, recorded: Mapping[tuple[str, str], str], destination: Destination,
+    new_source: Callable[[], Source], events: Any, watch: Watch, stop: threading.Event, settings: Settings,
 ) -> Context:  # fmt: skip
     limits = destination.capabilities
     by_path = {c.selection.stream.path: c for c in prepared.choices}
@@ -335,7 +335,7 @@ def _context(
     return Context(
         session=session, destination=destination, new_source=new_source, identity=prepared.names.identity,
         schema=prepared.names.schema, events=events, stop=stop, watch=watch, commit_every=settings.commit_every,
-        names=name_map(session.names, limits),
+        names=name_map(recorded, limits),
         budget=Budget(settings.memory // 4, 1, settings.memory), max_rejects=settings.max_rejects, choices=by_path,
         select=select, load_id=settings.load_id, unsettled=set(prepared.unsettled),
     )  # fmt: skip
@@ -363,9 +363,9 @@ def _announce(context: Context, prepared: Prepared, session: Session, labels: Ma
     )  # fmt: skip
 
 
-def _miss(context: Context, session: Session, offered: set[str], wishes: Wishes) -> None:
+def _miss(context: Context, stored: Mapping[str, Progress], offered: set[str], wishes: Wishes) -> None:
     """Say which streams the source offers no more: their tables stay as they are."""
-    alone = remembered_choices(session.progress).keys() & session.progress.keys()  # others may appear in mid-read
+    alone = remembered_choices(stored).keys() & stored.keys()  # others may appear in mid-read
     lost = [path for path in alone if path not in offered and wishes.wants(_named(path))]
     if lost and wishes.limit is None:
         shown = ", ".join(sorted(lost)[:5]) + (f" and {len(lost) - 5:,} more" if len(lost) > 5 else "")
@@ -410,8 +410,9 @@ def _rounds(planner: Source, context: Context, prepared: Prepared, settings: Set
             count = min(settings.workers or 4, context.destination.capabilities.loads)
             Lanes(context, works, count, settings.fail_fast, settings.patience).run()
         if settings.wishes.limit is not None:
-            for work in works:
-                context.session.set(work.plan.key, None)
+            for key in [work.plan.key for work in works]:
+                forget = partial(context.session.set, key, None)
+                patiently(forget, at_destination, settings.patience, context.events, context.stop)
         again = [w for w in works if w.plan.again and all(_fine(context, s) for s in w.streams)]
         selections = [s for w in again for s in w.streams]
         progress = {w.plan.key: Progress(bookmark=w.lasting) for w in again}
