@@ -188,11 +188,12 @@ def test_a_state_folder_of_another_user_is_told_of_first(wherry: Wherry, duckdb_
         os.chown(wherry.state, 0, 0)
         os.chown(folder, limits.STRANGER, limits.STRANGER)
         done = wherry("sync", "sample:200", duckdb_place.reference, *ORDERS)
-        assert done.code == 0, done
-        first = next(line for line in done.stderr.splitlines() if not line.startswith("…"))
-        assert first.startswith("! this run is not logged: "), done
-        assert "belongs to another user (uid 54321)" in first
+        assert done.code == 9, done
+        assert "run logs cannot be kept in" in done.stderr
+        assert "belongs to another user (uid 54321)" in done.stderr
+        assert "WHERRY_STATE_DIR" in done.last
         assert list(wherry.state.rglob("*.jsonl")) == []
+        assert not duckdb_place.path.exists(), "told before anything is read or written"
 
 
 @pytest.mark.fault(27, tier=1)
@@ -204,9 +205,10 @@ def test_a_state_folder_that_only_reads_is_told_of_first(wherry: Wherry, duckdb_
     if not limits.available(prefix):
         pytest.skip("nothing can be mounted here")
     done = wherry("sync", "sample:200", duckdb_place.reference, *ORDERS, under=prefix)
-    assert done.code == 0, done
-    assert "! this run is not logged: " in done.stderr
+    assert done.code == 9, done
+    assert "run logs cannot be kept in" in done.stderr
     assert "read-only file system" in done.stderr
+    assert not duckdb_place.path.exists(), "told before anything is read or written"
 
 
 # --- 28 and 29: links

@@ -141,8 +141,10 @@ def doubts(field, *others, cursor="at", remembered=None, **options):
 
 def test_doubtful_cursors_are_named():
     assert doubts(column("at", null=True, index=False)) == [
-        "! orders: cursor at may be null: rows without a value are read again by each run; to leave them out: "
-        "--null-cursor exclude",
+        (
+            "! orders: cursor at may be null: rows without a value are read again by each run; to leave them out: "
+            "--null-cursor exclude"
+        ),
         "! orders: cursor at has no index: every run scans the whole table; create one",
     ]
     assert doubts(column("at")) == []

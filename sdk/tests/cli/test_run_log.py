@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from wherry.cli.run_log import RunLog, read, recent, state_folder
 from wherry.config.redact import Redactor
-from wherry.errors import PolicyError, SourceError, StreamError
+from wherry.errors import PolicyError, ResourceError, SourceError, StreamError
 from wherry.host.hooks import observer
 from wherry.testing import Faults, MemoryDestination, MemorySource, MemoryStream, Store, run_sync
 
@@ -167,8 +167,8 @@ def test_a_folder_swapped_for_a_link_in_mid_run_takes_nothing_along(tmp_path):
 def test_what_is_wrong_with_the_folder_is_told_before_the_run(tmp_path):
     (tmp_path / "state").write_text("a file where the folder should be")
     log = RunLog(tmp_path / "state", pipeline="p")
-    assert log.prepare() == f"this run is not logged: {tmp_path / 'state/runs'}: not a directory"
-    log.run_started(1, "p", "s", "d", "main", [])  # and it stays so
+    with pytest.raises(ResourceError, match=f"run logs cannot be kept in {tmp_path / 'state'}: not a directory"):
+        log.prepare()
 
 
 def test_no_runs_yet(tmp_path):

@@ -79,7 +79,7 @@ GROUPS: dict[str, tuple[Row, ...]] = {
     ),
     "Network and servers": (
         Row(34, "the server restarts as in a crash, at random moments", "exact; exit 0, or 4 when patience ends"),
-        Row(35, "every process of the server is killed, then it is started again", "exact; exit 0, or 4 (3) when patience ends"),
+        Row(35, "every process of the server is killed, then started again", "exact; exit 0, or 4 when patience ends"),
         Row(36, "one backend is ended in mid-COPY", "the batch is done again whole; exact"),
         Row(37, "the connection is reset after n bytes, for all n", "exact for every n"),
         Row(38, "the server is gone without a word", "time limits end it; exit 4 or 3"),

@@ -170,7 +170,7 @@ def _observers(app: App, job: Job, pipeline: str) -> tuple[list[Observer], list[
         recorders = app.recorders = [JsonWriter(sys.stdout, app.redactor)]
         found.append(observer(recorders[-1], "json writer", builtin=True))
     log = RunLog(state_folder(), app.redactor, pipeline=pipeline)
-    unlogged = log.prepare()
+    log.prepare()
     recorders.insert(0, log)
     if not job.as_json and not job.quiet:
         from wherry.cli.view import Progress
@@ -179,8 +179,6 @@ def _observers(app: App, job: Job, pipeline: str) -> tuple[list[Observer], list[
         log.warn = partial(progress.message, "warning")
         progress.opening(f"reading {job.source.label()}")
         found.append(observer(progress, "progress view", builtin=True))
-    if unlogged:
-        log.warn(unlogged)
     found.append(observer(log, "run log", builtin=True))
     strangers, refused = load_observers(app.registry)
     return [*found, *(_redacted(stranger, app) for stranger in strangers)], recorders, refused

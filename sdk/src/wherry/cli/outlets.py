@@ -1,9 +1,9 @@
 """Standard output and standard error while a command runs: what is not ours leaves redacted, and by one door.
 
 Connectors, their libraries, `logging`, `warnings` and the tracebacks of threads write wherever they like. Standard
-output belongs to the command's answer: what others print goes to standard error. There every secret is masked; what others
-say has a bar in front of each line, and control characters are spelled out, so that it cannot pass for ours. Who writes
-is told by the code that calls.
+output belongs to the command's answer: what others print goes to standard error. There every secret is masked; what
+others say has a bar in front of each line, and control characters are spelled out, so that it cannot pass for ours. Who
+writes is told by the code that calls.
 """
 
 from __future__ import annotations

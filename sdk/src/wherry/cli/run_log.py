@@ -27,7 +27,7 @@ from urllib.parse import quote, unquote
 
 from wherry.cli.json_events import Recorder, now
 from wherry.config.redact import Redactor
-from wherry.errors import PolicyError
+from wherry.errors import PolicyError, ResourceError
 from wherry.limits import exhausted
 
 KEPT = 50
@@ -78,22 +78,25 @@ class RunLog(Recorder):
         self.path: Path | None = None
         """The file, once there is one."""
 
-    def prepare(self) -> str | None:
-        """Open the pipeline's folder before the run; why that cannot be, if so.
+    def prepare(self) -> None:
+        """Open the pipeline's folder before the run.
 
-        PolicyError: a link stands there. ResourceError: its disk is full, so that the run could not be told of.
+        PolicyError: a link stands there. ResourceError: it cannot be written, so that the run could not be told of.
         """
+        if self._pipeline is None:
+            return
         try:
-            if self._pipeline is not None:
-                self._folder = _pipeline_folder(self._home, self._pipeline)
-                _refuse_full(self._folder)
+            self._folder = _pipeline_folder(self._home, self._pipeline)
+            _refuse_full(self._folder)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):  # the error knows its name within a folder only
                 full = exhausted(OSError(error.errno, error.strerror, str(self._home)))
                 assert full is not None
                 raise full from error
-            return self._given_up(error)
-        return None
+            raise ResourceError(
+                f"run logs cannot be kept in {self._home}: {_reason(error)}", key="WHERRY_STATE_DIR",
+                next="set WHERRY_STATE_DIR to a folder that is yours to write",
+            ) from error  # fmt: skip
 
     def put(self, event: str, line: str) -> None:
         """Keep one line."""
@@ -107,7 +110,7 @@ class RunLog(Recorder):
 
     def _given_up(self, error: OSError) -> str:
         self._off = True
-        return f"this run is not logged: {self.path or self._home / 'runs'}: {(error.strerror or str(error)).lower()}"
+        return f"this run is not logged: {self.path or self._home / 'runs'}: {_reason(error)}"
 
     def _put(self, event: str, line: str) -> None:
         if self._file is None:
@@ -145,6 +148,11 @@ class _Opened:
     def at(cls, folder: _Opened, name: str, flags: int) -> _Opened:
         """What has this name in a folder that is open, unless it is a link."""
         return cls(folder.path / name, os.open(name, flags | os.O_NOFOLLOW, 0o600, dir_fd=folder.number))
+
+
+def _reason(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return reason[:1].lower() + reason[1:]
 
 
 def _refuse_full(folder: _Opened) -> None:
