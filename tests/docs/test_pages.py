@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from documents import ROOT, blocks, filled, pages, parts
 from generate import folder, make, ours
+from harness import report
 from wherry import errors
 from wherry.cli.main import BROKEN_PIPE
 
@@ -80,6 +81,11 @@ def test_every_page_of_the_sdk_can_be_reached_from_the_readme() -> None:
             links = (link.partition("#")[0] for link in LINK.findall(page.read_text()) if "://" not in link)
             waiting += [(page.parent / link).resolve() for link in links if link]
     assert set(DOCS.glob("*.md")) <= seen
+
+
+def test_the_reliability_page_tells_the_results_that_are_kept() -> None:
+    """`tests/faults/run --write` writes both."""
+    assert report.PAGE.read_text() == report.page()
 
 
 def test_every_exit_code_is_explained() -> None:
