@@ -326,7 +326,7 @@ def test_rows_without_a_cursor_value_are_left_out_or_end_the_run_as_told(trial: 
     plan = trial.sync(*APPEND, "--null-cursor", "exclude", verb="plan").stdout
     assert "at may be NULL: such rows are left out" in plan
     done = trial.sync(*APPEND, "--null-cursor", "error", expect=6)
-    assert "stream t: row 0 has no value in its cursor at" in done.stderr
+    assert "stream t: row 1 has no value in its cursor at" in done.stderr
     assert "next:" in done.last
     assert trial.rows() == []
     trial.sync(*APPEND, "--null-cursor", "exclude")

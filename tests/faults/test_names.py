@@ -217,6 +217,6 @@ def test_no_value_is_in_an_error(canary: Place) -> None:
         assert isinstance(error, WherryError)
         assert error.exit_code == 6
         assert secret not in str(error.to_json())
-        assert error.message.startswith("stream t, row 1: column 'v': ")
+        assert error.message.startswith("stream t, row 2: column 'v': ")
         assert "correct it at the source" in error.next
         assert "t__rejected: --max-rejects 1" in error.next

@@ -70,7 +70,7 @@ def test_a_rejected_row_is_told_whole(place: Place, mode: str) -> None:
     assert rows_of(place) == [(1, 7), (3, None)]
     columns = 'id, stream, reason, "column", "row", raw, _wherry_load_id'
     ((id, stream, reason, column, row, raw, load),) = aside(place, columns)
-    assert (stream, reason, column, row) == ("t", "column 'v': not a bigint", "v", 1)
+    assert (stream, reason, column, row) == ("t", "column 'v': not a bigint", "v", 2)
     assert json.loads(raw)["v"] == "x\0'"
     assert [(load,)] == place.query(f"select distinct _wherry_load_id from {SCHEMA}.t")
     assert id
@@ -119,6 +119,7 @@ def test_a_percentage_is_judged_of_all_rows_read(place: Place) -> None:
     assert isinstance(error, DataError)
     assert "3 of 201 rows rejected, more than 1 %" in error.message
     assert (error.row, error.column) == (200, "v")
+    assert error.message.startswith("stream t, row 201: ")
     assert "--max-rejects 2%" in error.next
     assert len(rows_of(place)) == 198
     assert ids_aside(place) == [1, 2]

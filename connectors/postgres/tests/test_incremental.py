@@ -195,7 +195,7 @@ def test_rows_without_a_cursor_value_are_left_out_or_refused_where_that_is_asked
     world.execute("insert into t values (1, 5)")
     assert world.sync(nulls="error")["inserted"] == 1
     world.execute("insert into t values (2, null), (3, 6)")
-    with pytest.raises(DataError, match="stream t: row 0 has no value in its cursor at") as caught:
+    with pytest.raises(DataError, match="stream t: row 1 has no value in its cursor at") as caught:
         world.sync()
     assert "--null-cursor exclude" in str(caught.value.next)
     assert world.sync(nulls="exclude")["inserted"] == 1

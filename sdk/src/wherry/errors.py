@@ -90,7 +90,10 @@ class StreamError(WherryError):
 
 
 class DataError(WherryError):
-    """A value cannot be represented. Names the column and the row position (from 0), never the value."""
+    """A value cannot be represented. Names the column and the row, never the value.
+
+    row: its position, from 0; messages count from 1, as people do.
+    """
 
     exit_code = 6
 

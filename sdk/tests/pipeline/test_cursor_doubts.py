@@ -67,8 +67,9 @@ def test_rows_without_a_value_are_left_out_or_refused():
     found, rows = nulls(3, nulls="exclude")
     assert (found.filter(rows).num_rows, found.left_out, found.gone) == (0, 3, {0, 1, 2})
     found, rows = nulls(3, nulls="error")
-    with pytest.raises(DataError, match="row 0 has no value in its cursor at"):
+    with pytest.raises(DataError, match="row 1 has no value in its cursor at") as refused:
         found.filter(rows)
+    assert refused.value.row == 0
 
 
 def test_too_many_rows_without_a_value(monkeypatch):

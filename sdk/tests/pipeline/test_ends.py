@@ -72,14 +72,27 @@ def test_a_source_whose_close_fails_changes_nothing(world):
 def test_rejects_without_rows_pass(world):
     from wherry.pipeline.rejects import MaxRejects
 
-    bad = pa.RecordBatch.from_pylist([{"reason": "no number", "column": "v", "row": 0, "raw": "x"}])
+    bad = pa.RecordBatch.from_pylist([{"reason": "no number", "column": "v", "row": 7, "raw": "x"}])
 
     def read(source, split):
         yield Batch(stream="orders", data=ROWS.slice(0, 0), rejected=bad)
         yield Batch(stream="orders", data=ROWS)
 
     assert world.script([ORDERS], read, max_rejects=MaxRejects(rows=1)).exit_code == 0
-    assert len(world.rows("orders__rejected")) == 1
+    assert [row["row"] for row in world.rows("orders__rejected")] == [7]
+
+
+@pytest.mark.parametrize(("number", "told", "row"), [(7, "stream orders, row 7", 6), (None, "stream orders", None)])
+def test_a_row_that_the_source_rejected_is_told_by_its_number(world, number, told, row):
+    schema = pa.schema([("reason", pa.utf8()), ("column", pa.utf8()), ("row", pa.int64()), ("raw", pa.utf8())])
+    bad = {"reason": "no number", "column": "v", "row": number, "raw": "x"}
+
+    def read(source, split):
+        yield Batch(stream="orders", data=ROWS, rejected=pa.RecordBatch.from_pylist([bad], schema=schema))
+
+    error = world.script([ORDERS], read).streams[0].error
+    assert error.message == f"{told}, column 'v': no number"
+    assert error.row == row
 
 
 def test_a_source_of_marks_alone_waits_for_the_writer(world):

@@ -315,13 +315,15 @@ def test_rejected_rows_go_beside_the_table_up_to_the_limit(world):
     wish = Wish(types={"v": "bigint"})
     refused = world.run(orders(rows, batch=10), wish=wish)
     assert refused.exit_code == DataError.exit_code
-    assert "row 1" in only(refused).error.message
-    assert "'x'" not in only(refused).error.message
+    error = only(refused).error
+    assert error.message.startswith("stream orders, row 2: column 'v'")
+    assert error.row == 1
+    assert "'x'" not in error.message
     outcome = world.run(orders(rows, batch=10), wish=wish, max_rejects=MaxRejects(rows=1))
     assert outcome.exit_code == 0
     assert [r["v"] for r in world.rows()] == [1, 3]
     (rejected,) = world.rows("orders__rejected")
-    assert (rejected["column"], rejected["row"]) == ("v", 1)
+    assert (rejected["column"], rejected["row"]) == ("v", 2)
     assert '"x"' in rejected["raw"]
 
 

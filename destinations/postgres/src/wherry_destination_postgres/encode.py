@@ -34,7 +34,7 @@ def csv(batch: pa.RecordBatch) -> Iterator[tuple[bytes, int]]:
             yield _lines(part), part.num_rows
         except _UnfitError as error:
             column, row, reason, next = error.args
-            message = f"column {column}, row {start + row}: {reason}, which the server cannot hold"
+            message = f"column {column}, row {start + row + 1}: {reason}, which the server cannot hold"
             raise DataError(message, column=column, row=start + row, next=next) from None
 
 

@@ -150,7 +150,7 @@ class Batch:
 
     data: a RecordBatch, a Table, anything with `__arrow_c_stream__` or `__arrow_c_array__`, a dict or a list of dicts.
     A column that is missing means NULL (unless `_wherry_op` is 2).  rejected: rows the source could not parse, with
-    columns reason utf8, column utf8, row int64, raw utf8.
+    columns reason utf8, column utf8, row int64 (from 1), raw utf8.
     """
 
     stream: str

@@ -162,7 +162,7 @@ class Boundary:
         """Rows at these positions have no cursor value."""
         if self._policy == "error":
             raise DataError(
-                f"row {self._seen + at[0]} has no value in its cursor {self.cursor}, so it is neither old nor new",
+                f"row {self._seen + at[0] + 1} has no value in its cursor {self.cursor}, so it is neither old nor new",
                 column=self.cursor, row=self._seen + at[0], next=NULLS_NEXT,
             )  # fmt: skip
         if self._policy == "exclude":

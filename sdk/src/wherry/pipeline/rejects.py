@@ -54,7 +54,7 @@ class Rejects:
     """The rejected rows of one batch of a stream.
 
     first: position in the stream of the batch's first row.  gone: positions in the batch of rows that were dropped
-    before.  before: rows of the stream that this run has rejected so far.
+    before.  before: rows of the stream that this run has rejected so far.  Positions are from 0; people read from 1.
     """
 
     def __init__(
@@ -123,8 +123,8 @@ class Rejects:
             misfits = misfits[: max(0, self._limit.rows - self._before - self.count) + 1]
         rows = [m.row for m in misfits]
         for misfit, text in zip(misfits, raw.texts(batch.take(pa.array(rows, pa.int64()))), strict=True):
-            position = self._first + self._left[misfit.row]
-            self._add({"reason": misfit.reason, "column": misfit.column, "row": position, "raw": text})
+            number = self._first + self._left[misfit.row] + 1
+            self._add({"reason": misfit.reason, "column": misfit.column, "row": number, "raw": text})
         dropped = set(rows)
         self._left = [position for i, position in enumerate(self._left) if i not in dropped]
         return without(batch, rows)
@@ -139,9 +139,12 @@ class Rejects:
         """The error that ends the stream: names the last row and why, and the two ways on."""
         row = self._rows[-1]
         named = f"column {row['column']!r}"
-        where = f"stream {self._stream}, row {row['row']}" + ("" if named in row["reason"] else f", {named}")
+        number = row["row"]  # a source may not know it
+        place = "" if number is None else f", row {number}"
+        where = f"stream {self._stream}{place}" + ("" if named in row["reason"] else f", {named}")
         return DataError(
-            f"{where}: {row['reason']}{sum}", column=row["column"], row=row["row"],
+            f"{where}: {row['reason']}{sum}", column=row["column"],
+            row=None if number is None else number - 1,
             next=f"correct it at the source, or let it pass to {self._table}{REJECTED}: {option}",
         )  # fmt: skip
 
