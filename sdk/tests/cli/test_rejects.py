@@ -1,10 +1,12 @@
 """`wherry rejects` in process, over the destination in memory."""
 
 import json
+import shlex
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
-from wherry.testing import MemoryStream
+from wherry.testing import MemoryDestination, MemoryStream
 
 
 @pytest.fixture
@@ -83,3 +85,25 @@ def test_nothing_is_rejected(shop):
     shop.ok("sync", *shop.ends, "--quiet")
     assert shop.ok("rejects", "list", shop.destination) == "no rejected rows\n"
     assert "has no rejected rows" in shop.refused(["rejects", "show", shop.destination, "orders"])
+
+
+def advised(shop, *options):
+    """The command that a sync advises, as arguments."""
+    said = shop.ok("sync", *shop.ends, "--type", "n=bigint", "--max-rejects", "2", "--full-refresh", *options)
+    (command,) = [line.partition("see  ")[2] for line in said.splitlines() if "see  wherry rejects" in line]
+    return shlex.split(command)[1:]
+
+
+def test_the_advised_command_means_the_pipeline_that_was_run(rejecting, monkeypatch):
+    """It says as much as is needed: nothing, the pipeline, or the schema as well."""
+    monkeypatch.setattr(MemoryDestination, "capabilities", replace(MemoryDestination.capabilities, sql=True))
+    plain = ["rejects", "show", rejecting.destination, "orders"]
+    assert advised(rejecting) == plain
+    named = advised(rejecting, "--pipeline", "two", "--table", "other_{stream}")
+    assert named == [*plain, "--pipeline", "two"]
+    assert "not a bigint" in rejecting.ok(*named)
+    assert advised(rejecting) == [*plain, "--pipeline", "Source-memory"]
+    both = advised(rejecting, "--pipeline", "two", "--schema", "apart")
+    assert both == [*plain, "--pipeline", "two", "--schema", "apart"]
+    assert "not a bigint" in rejecting.ok(*both)
+    assert "say which" in rejecting.refused(plain)

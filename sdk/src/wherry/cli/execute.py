@@ -209,13 +209,15 @@ def _tell(app: App, job: Job, outcome: Outcome) -> int:
     from wherry.cli import summary
 
     sql = job.destination.cls.capabilities.sql
+    told = not job.as_json and not job.quiet
     words = summary.Words(
         args=[app.redactor.redact(argument) for argument in app.args],
         destination=app.redactor.redact(job.typed) if sql else None,
         wishes=job.settings.wishes,
         accept=lambda stream, cursor: app.redactor.redact(job.accept(stream, cursor)),
+        place=[app.redactor.redact(option) for option in _place(job, outcome)] if told and sql else (),
     )
-    if not job.as_json and not job.quiet:
+    if told:
         try:
             _write(app, sys.stdout, summary.lines(outcome, words))
             sys.stdout.flush()
@@ -225,6 +227,17 @@ def _tell(app: App, job: Job, outcome: Outcome) -> int:
             raise _unwritten(error) from error
     _write(app, sys.stderr, summary.failures(outcome, words))
     return outcome.exit_code
+
+
+def _place(job: Job, outcome: Outcome) -> list[str]:
+    """Options by which a command on rejected rows means this run's pipeline."""
+    from wherry.cli.places import naming
+
+    if not outcome.totals()["rejected"]:
+        return []
+    if outcome.failed or outcome.stopped:  # the destination may be why: it is not asked
+        return ["--pipeline", outcome.pipeline, "--schema", outcome.schema]
+    return naming(job.destination, outcome.schema, outcome.pipeline)
 
 
 def _write(app: App, stream: IO[str], lines: list[Line]) -> None:

@@ -42,6 +42,18 @@ def one_place(end: End, schema: str | None, pipeline: str | None) -> Place:
         raise UsageError(f"holds {len(found)} pipelines: {several}", next="say which: --pipeline NAME --schema NAME")
 
 
+def naming(end: End, schema: str, pipeline: str) -> list[str]:
+    """The options that another command on the destination needs to mean this pipeline and schema; often none."""
+    try:
+        known = list(new_destination(end).pipelines())
+    except Exception:  # only an advice hangs on it: it says more than is needed
+        known = []
+    if len(known) == 1:
+        return []
+    same = [place for place in known if place[1] == pipeline]
+    return ["--pipeline", pipeline, *(() if len(same) == 1 else ("--schema", schema))]
+
+
 def _near(word: str, known: Sequence[str]) -> str:
     from wherry.pipeline.select import near
 

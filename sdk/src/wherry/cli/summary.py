@@ -42,6 +42,7 @@ class Readable(Quoting):
 class Words:
     """How to speak of a run. args: the command line after `wherry`.  destination: DEST as typed; None: it takes no SQL.
 
+    place: options that commands on the destination need to mean this run's pipeline.
     accept: (stream, cursor) -> how to accept a proposal.
     """
 
@@ -49,6 +50,7 @@ class Words:
     destination: str | None
     wishes: Wishes
     accept: Callable[[str, str], str]
+    place: Sequence[str] = ()
 
     @property
     def again(self) -> str:
@@ -160,7 +162,7 @@ def _rejected(outcome: Outcome, words: Words) -> list[Line]:
         table = f"{stream.table}__rejected"
         where = f"{stream.schema}.{table}"
         if words.destination:
-            where = f"wherry rejects show {shlex.quote(words.destination)} {shlex.quote(stream.stream)}"
+            where = shlex.join(["wherry", "rejects", "show", words.destination, stream.stream, *words.place])
         what = f"{clean(stream.stream)}: {figures.rows(stream.counts['rejected'])} rejected, see  {clean(where)}"
         found.append([("! ", "warn"), (what, "")])
     return found
