@@ -154,6 +154,22 @@ def test_a_run_that_never_got_anywhere():
     assert [e["event"] for e in events(out)] == ["run_finished", "error"]
 
 
+@pytest.mark.parametrize(
+    ("source", "options", "words"),
+    [
+        (None, ["--stream", "nobody"], ["run_finished", "error"]),
+        ("nothing:x", [], ["error"]),
+        (None, ["--mode", "nonsense"], []),
+    ],
+    ids=["no-plan", "unknown-name", "wrong-option"],
+)
+def test_mistakes_end_as_the_page_says(shop, source, options, words):
+    done = shop.run("sync", source or shop.ends[0], shop.ends[1], *options, "--json")
+    assert done.code == 2
+    assert [json.loads(line)["event"] for line in done.out.splitlines()] == words
+    assert words or "nonsense" in done.err
+
+
 def test_secrets_are_masked_and_odd_values_are_still_json():
     out, redactor = io.StringIO(), Redactor()
     redactor.add("hunter2hunter2")
