@@ -72,6 +72,18 @@ def test_rows_without_a_value_are_left_out_or_refused():
     assert refused.value.row == 0
 
 
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(1, "1 row without a value in at was left out"), (1200, "1,200 rows without a value in at were left out")],
+)
+def test_rows_that_were_left_out_are_counted(count, told):
+    found, rows = nulls(count, nulls="exclude")
+    found.filter(rows)
+    stream = Stream(name="t", schema=rows.schema)
+    (line,) = doubts(Selection(stream=stream, mode="append", cursor="at"), found, NOW)
+    assert line == f"{told}: --null-cursor exclude"
+
+
 def test_too_many_rows_without_a_value(monkeypatch):
     monkeypatch.setattr(boundary, "LIMIT", 2)
     found, rows = nulls(3, keyless=True)

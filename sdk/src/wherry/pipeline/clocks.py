@@ -20,8 +20,9 @@ _MICROSECONDS = {"s": 10**6, "ms": 10**3, "us": 1}
 def doubts(selection: Selection, boundary: Boundary, now: int) -> Iterator[str]:
     """One line each. now: UTC microseconds by the destination's clock, never by ours."""
     cursor = selection.cursor
-    if boundary.all_left_out:
-        yield f"{boundary.all_left_out:,} rows without a value in {cursor} were left out: --null-cursor exclude"
+    if left := boundary.all_left_out:
+        some, were = ("row", "was") if left == 1 else ("rows", "were")
+        yield f"{left:,} {some} without a value in {cursor} {were} left out: --null-cursor exclude"
     if boundary.nulls_overflow:
         yield (
             f"more than {LIMIT:,} rows have no value in {cursor}: every run writes all of them again; "
