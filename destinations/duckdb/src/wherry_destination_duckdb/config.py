@@ -18,7 +18,7 @@ class DuckDBConfig(ConnectorConfig):
     memory_limit: str | None = Field(
         default=None,
         description="What DuckDB may hold in memory, like `1GB`; more goes to disk beside the file. "
-        "Default: half of `--memory`.",
+        "Default: half of `--memory`, at least 48MiB.",
     )
     threads: int | None = Field(default=None, ge=1, description="Threads that DuckDB may use; default: one a core.")
 

@@ -63,5 +63,9 @@ class DuckDBDestination(SqlDestination):
         return DuckDBDialect(database, BYTES)
 
 
+_LEAST = 48 << 20
+"""Bytes; with less the engine cannot even merge a stream while another is loaded, spilling or not."""
+
+
 def _limit(memory: int | None) -> str:
-    return "1GB" if memory is None else f"{memory >> 10}KiB"
+    return "1GB" if memory is None else f"{max(memory, _LEAST) >> 10}KiB"
