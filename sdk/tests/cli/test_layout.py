@@ -29,6 +29,12 @@ def rows(width, bars=True):
     return [plain(layout.row(s, fit, NOW)) for s in found]
 
 
+def test_a_failed_replacement_put_no_row_into_its_table():
+    broken = Stream("t", "shop.t", "replace", 10, "failed", 5, error="the line went dead")
+    fit = layout.columns([broken], 120, True)
+    assert plain(layout.row(broken, fit, NOW)).endswith("failed, 5 rows aside: the line went dead")
+
+
 def test_120_columns_have_room_for_everything():
     assert rows(120) == [
         "  orders     ━━━━━━━━━─────  3,400,000 rows  565 MB   4.0 s  3,000,000 committed, 850k rows/s",

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from wherry.cli import advice, summary
 from wherry.cli.style import painted, plain
-from wherry.errors import DataError, SourceError, StreamError, TransientError
+from wherry.errors import DataError, DestinationError, SourceError, StreamError, TransientError
 from wherry.pipeline.lane import CommitEvery
 from wherry.pipeline.lanes import Patience
 from wherry.pipeline.outcome import NUMBERS, Outcome, StreamOutcome
@@ -171,6 +171,33 @@ def test_some_streams_failed():
             "next: ask for another, then  wherry sync memory:shop shop.db"
         ),
     ]
+
+
+def test_rows_of_a_table_made_anew_that_is_not_published_are_aside():
+    store, gone = Store(), DestinationError("the disk is gone", next="mend it")
+    assert run(changing(), store=store).exit_code == 0
+    for again, options in ((stream(), {}), (changing(), {"wishes": Wishes(full_refresh=True)})):
+        faults = Faults().arm("before publish", gone)
+        outcome = run_sync(
+            lambda again=again: MemorySource.of(again),
+            MemoryDestination.of(store if options else Store(), faults=faults), **options,
+        )  # fmt: skip
+        assert outcome.streams[0].aside
+        (headline,) = said(outcome)
+        assert headline.endswith("the stream failed; 0 rows committed and 4 aside in T s, 0 rejected")
+        assert "  orders: the table is as it was, nothing of this run is in it, bookmark kept" in failures(outcome)[-1]
+    assert store.table("memory", "orders").num_rows == 4
+    assert not run(changing(), store=store).streams[0].aside
+
+
+def test_rejected_rows_that_are_aside_are_not_pointed_at():
+    text = MemoryStream(name="bad", tables=(pa.table({"n": ["1", "x"]}),))
+    outcome = run_sync(
+        lambda: MemorySource.of(text),
+        MemoryDestination.of(Store(), faults=Faults().arm("before publish", DestinationError("gone"))),
+        wish=Wish(types={"n": "int"}), max_rejects=MaxRejects(rows=5),
+    )  # fmt: skip
+    assert said(outcome) == ["✗ run 1: the stream failed; 0 rows committed and 1 aside in T s, 1 rejected"]
 
 
 def test_what_was_committed_before_a_failure_stands():

@@ -185,7 +185,8 @@ def _tails(stream: Stream, fit: Columns, now: float) -> Iterator[Line]:
 
 def _failed(stream: Stream, fit: Columns) -> Line:
     name = pad(cut(clean(stream.name), fit.name), fit.name)
-    kept = f", {figures.rows(stream.committed)} committed" if stream.committed and not fit.short else ""
+    where = "aside" if stream.mode == "replace" else "committed"
+    kept = f", {figures.rows(stream.committed)} {where}" if stream.committed and not fit.short else ""
     return _clipped([("✗ ", "bad"), (name, "bad"), (f"  failed{kept}: {clean(stream.error)}", "")], fit.width)
 
 

@@ -78,7 +78,7 @@ def failures(outcome: Outcome, words: Words) -> list[Line]:
     if len(groups) > SHOWN:
         found.append([(f"✗ {len(groups) - SHOWN} more failures: the run log has them", "bad")])
     for streams in list(groups.values())[:SHOWN]:
-        found += _failure(outcome, streams, words)
+        found += _failure(streams, words)
     if not groups and outcome.stopped:
         open = [s for s in outcome.streams if s.outcome == "stopped"] or outcome.streams
         text = f"{_names([s.stream for s in open])}: bookmarks stand at the last commit; next: {words.again}"
@@ -96,7 +96,10 @@ def command(destination: str, schema: str, table: str) -> str:
 def _headline(outcome: Outcome) -> Line:
     totals, spent = outcome.totals(), figures.seconds(outcome.seconds)
     run = "" if outcome.run is None else f"run {outcome.run}: "
-    rows = f"{figures.rows(totals['staged'])} committed in {spent}, {figures.count(totals['rejected'])} rejected"
+    aside = sum(s.counts["staged"] for s in outcome.streams if s.aside)
+    loaded = f"{figures.rows(totals['staged'] - aside)} committed"
+    besides = f" and {figures.count(aside)} aside" if aside else ""
+    rows = f"{loaded}{besides} in {spent}, {figures.count(totals['rejected'])} rejected"
     if outcome.failed:
         failed, total = len(outcome.failed), len(outcome.streams)
         which = "the stream failed" if total == 1 else f"{failed} of {total} streams failed"
@@ -158,7 +161,7 @@ def _unchanged(outcome: Outcome) -> list[Line]:
 
 def _rejected(outcome: Outcome, words: Words) -> list[Line]:
     found: list[Line] = []
-    for stream in [s for s in outcome.streams if s.counts["rejected"]][:SHOWN]:
+    for stream in [s for s in outcome.streams if s.counts["rejected"] and not s.aside][:SHOWN]:
         table = f"{stream.table}__rejected"
         where = f"{stream.schema}.{table}"
         if words.destination:
@@ -177,7 +180,7 @@ def _look(outcome: Outcome, words: Words) -> list[Line]:
     return [[("next: ", "bold"), (clean(command(words.destination, most.schema, most.table)), "accent")]]
 
 
-def _failure(outcome: Outcome, streams: list[StreamOutcome], words: Words) -> list[Line]:
+def _failure(streams: list[StreamOutcome], words: Words) -> list[Line]:
     error, names = streams[0].error, _names([s.stream for s in streams])
     message = error.message if error is not None else "failed"
     found: list[Line] = [[("✗ ", "bad"), (f"{names}: {clean(message)}", "")]]
@@ -186,16 +189,15 @@ def _failure(outcome: Outcome, streams: list[StreamOutcome], words: Words) -> li
     step = clean(error.next) if error is not None and error.next else ""
     changed = isinstance(error, UsageError)  # the same command again cannot help
     next = step if "wherry " in step or (step and changed) else f"{step}, then  {words.again}" if step else words.again
-    found.append([(f"  {names}: {_keeps(outcome, streams)}; next: {next}", "")])
+    found.append([(f"  {names}: {_keeps(streams)}; next: {next}", "")])
     return found
 
 
-def _keeps(outcome: Outcome, streams: list[StreamOutcome]) -> str:
+def _keeps(streams: list[StreamOutcome]) -> str:
     """What of these streams stands."""
-    rebuilt = {c.selection.stream.path for c in outcome.choices if c.rebuild}
-    if all(s.mode == "replace" or s.stream in rebuilt for s in streams):
+    if all(s.aside for s in streams):
         return "the table is as it was, nothing of this run is in it, bookmark kept"
-    rows = sum(s.counts["staged"] for s in streams)
+    rows = sum(s.counts["staged"] for s in streams if not s.aside)
     if len(streams) == 1 and streams[0].kept is not None:
         moved = f", {figures.rows(rows)} of this run are in" if rows else ", as before this run"
         return f"bookmark kept at {clean(streams[0].cursor or '')} = {clean(streams[0].kept)}{moved}"

@@ -180,6 +180,7 @@ class Lanes:
                 word = "stopped"
             else:
                 word = "committed" if work.generation is not None else "unchanged"
+            outcome.aside = word in ("failed", "stopped") and work.rebuilt(selection)
             outcome.finish(word, error)
             self._context.events.stream_finished(
                 stream=outcome.stream, table=outcome.table, outcome=word, counts=outcome.counts,

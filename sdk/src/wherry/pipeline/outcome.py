@@ -31,6 +31,8 @@ class StreamOutcome:
     """Of each split that was read by a cursor: highest value before (None: the first time) and now."""
     notes: tuple[str, ...] = ()
     """What the source said of it when the run was planned, one line each."""
+    aside: bool = False
+    """It failed or was stopped while its table was made anew: what was loaded is not in the table that readers see."""
     kept: str | None = None
     """Of a stream that failed: the cursor's value at which its bookmark stands."""
 

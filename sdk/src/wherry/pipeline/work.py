@@ -95,7 +95,7 @@ class Work:
     @property
     def rebuilds(self) -> bool:
         """Whether its tables are made anew aside and published at the end."""
-        return any(self._rebuilt(s) for s in self.streams)
+        return any(self.rebuilt(s) for s in self.streams)
 
     @property
     def complete(self) -> bool:
@@ -262,7 +262,7 @@ class Work:
     def kept(self, selection: Selection) -> str | None:
         """The cursor's value at which the stream's bookmark stands, for people; None when it says none."""
         path, schema = selection.stream.path, selection.stream.schema
-        if selection.cursor not in schema.names or self._rebuilt(selection):
+        if selection.cursor not in schema.names or self.rebuilt(selection):
             return None
         if not self._lock.acquire(timeout=1):  # a lane that was left holds it
             return None
@@ -304,7 +304,7 @@ class Work:
         }
         self.lasting = envelopes.seal(bookmark, boundaries, self.streams, self.context.identity)
         entry = Entry(bookmark=self.lasting, done=True)
-        targets = [self.placed(self.conformer(s).target) for s in self.streams if self._rebuilt(s)]
+        targets = [self.placed(self.conformer(s).target) for s in self.streams if self.rebuilt(s)]
         targets += [rejects for target in targets for rejects in self._rejects(target)]
         self.context.session.publish(self.plan, targets, generation, entry)
         self.context.published |= self._rebuild
@@ -379,7 +379,7 @@ class Work:
         """Those of them that are read from the beginning: what is there would come twice. Else the user decides."""
         if self.resumed:
             return frozenset()
-        anew = self._dirty - {s.stream.path for s in self.streams if self._rebuilt(s)}
+        anew = self._dirty - {s.stream.path for s in self.streams if self.rebuilt(s)}
         later = {s.stream.path for split in self.plan.splits if split.bookmark is not None for s in split.streams}
         for path in sorted(anew & later):
             raise StateError(
@@ -402,7 +402,8 @@ class Work:
         known = self._known.generation if self.resumed else None
         return known if self.generation is None and known is not None else self.generation or -1
 
-    def _rebuilt(self, selection: Selection) -> bool:
+    def rebuilt(self, selection: Selection) -> bool:
+        """Whether its table is made anew aside, so that readers see none of it until it is published."""
         return selection.mode == "replace" or selection.stream.path in self._rebuild
 
     def _has_new_table(self, split: Split) -> bool:
@@ -425,7 +426,7 @@ class Work:
             key=tuple(column(k) for k in selection.key) if selection.mode in ("merge", "history") else (),
             cursor=column(selection.cursor) if selection.cursor else None,
             part=column(stream.part) if stream.part else None,
-            generation=self._building() if self._rebuilt(selection) else None,
+            generation=self._building() if self.rebuilt(selection) else None,
             exclusive=self.alone(stream.path) or self.plan.ordered,
             changes=stream.changes,
             load_id=self.context.load_id,
