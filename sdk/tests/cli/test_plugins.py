@@ -83,7 +83,8 @@ def test_nothing_installed(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_check(app: App, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check(app: App, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert run(["plugins", "--check"], app) == 10
     out, err = capsys.readouterr()
     assert [line.split() for line in out.splitlines()] == [

@@ -10,8 +10,8 @@ from wherry.errors import DataError, StateError, StreamError, TransientError, Us
 from wherry.host.hooks import observer
 from wherry.pipeline.lane import CommitEvery
 from wherry.pipeline.lanes import Patience
+from wherry.pipeline.prepare import Settings, name_run
 from wherry.pipeline.rejects import MaxRejects
-from wherry.pipeline.run import Settings, name_run
 from wherry.pipeline.select import Wish, Wishes, adds_again
 from wherry.testing import Faults, MemoryDestination, MemorySource, MemoryStream, Store, run_sync
 

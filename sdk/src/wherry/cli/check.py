@@ -94,7 +94,7 @@ def _reached(end: End, address: str) -> Checked:
 
 def _place(source_end: End, destination_end: End, schema: str | None) -> Checked:
     """Where rows of this source would go, and what was there before."""
-    from wherry.pipeline.run import Settings, name_run
+    from wherry.pipeline.prepare import Settings, name_run
 
     names = name_run(source_end.new(), source_end.connector, new_destination(destination_end), Settings(schema=schema))
     with holding(destination_end, names.pipeline, names.schema) as session, errors_of(destination_end):
@@ -112,7 +112,7 @@ def _place(source_end: End, destination_end: End, schema: str | None) -> Checked
 def _doubts(source_end: End, progress: Mapping[str, Progress]) -> list[str]:
     """What is doubtful about the cursors in use: those of earlier runs, and those that the source itself proposes."""
     from wherry.cli.advice import doubts
-    from wherry.pipeline.run import remembered_choices
+    from wherry.pipeline.prepare import remembered_choices
     from wherry.pipeline.select import Wishes, choose
 
     known, choices = remembered_choices(progress), []

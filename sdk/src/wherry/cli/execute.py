@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from wherry.cli.style import Line
     from wherry.host.hooks import Events, Observer
     from wherry.pipeline.outcome import Outcome
-    from wherry.pipeline.run import Settings
+    from wherry.pipeline.prepare import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Job:
 def execute(app: App, job: Job) -> int:
     """Run the job; the exit code. Errors of the whole run are raised, those of streams are shown."""
     from wherry.host.hooks import Events
-    from wherry.pipeline.run import name_run
+    from wherry.pipeline.prepare import name_run
 
     began = time.monotonic()
     destination = job.destination.new()

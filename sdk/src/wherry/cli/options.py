@@ -16,7 +16,7 @@ from wherry.contracts.values import MODES, NULLS
 
 if TYPE_CHECKING:
     from wherry.cli.connect import Workspace
-    from wherry.pipeline.run import Settings
+    from wherry.pipeline.prepare import Settings
 
 Command = Callable[..., Any]
 LONG = 86_400
@@ -190,7 +190,7 @@ def run_options(*extra: Command) -> Callable[[Callable[[App, Asked], Any]], Comm
 
 def settings(given: Mapping[str, Any]) -> Settings:
     """Settings from parsed options by name; those a command does not have keep their defaults."""
-    from wherry.pipeline.run import Settings
+    from wherry.pipeline.prepare import Settings
 
     names = ("schema", "pipeline", "memory", "workers", "wait", "fail_fast", "max_rejects", "yes")
     return Settings(

@@ -19,7 +19,7 @@ from wherry.errors import WherryError
 
 if TYPE_CHECKING:
     from wherry.pipeline.forecast import Outlook
-    from wherry.pipeline.run import Names
+    from wherry.pipeline.prepare import Names
 
 _NAMED = 4
 """Streams that are named in a remark that concerns many."""
@@ -54,7 +54,7 @@ def show_plan(app: App, asked: Asked) -> None:
 def make_plan(source: End, destination: End, asked: Asked) -> tuple[Names, list[Outlook]]:
     """What would be done with each stream. Raises what the run would refuse before it moves anything."""
     from wherry.pipeline.forecast import forecast
-    from wherry.pipeline.run import name_run
+    from wherry.pipeline.prepare import name_run
     from wherry.pipeline.sides import is_destinations, is_sources
 
     place = new_destination(destination)

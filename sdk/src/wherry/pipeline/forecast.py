@@ -15,7 +15,7 @@ from wherry.contracts.values import Bookmark, Progress, ReadPlan, Selection, Str
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.conform import Change, Conformer
 from wherry.pipeline.names import NameMap, name_map
-from wherry.pipeline.run import GONE, Names, Prepared, Settings, prepare
+from wherry.pipeline.prepare import GONE, Names, Prepared, Settings, prepare
 from wherry.pipeline.select import AGAIN, Choice, adds_again, refuse_unheard
 from wherry.pipeline.sides import at_destination, at_source
 from wherry.pipeline.work import schema_of, table_of

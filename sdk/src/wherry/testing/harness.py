@@ -10,7 +10,8 @@ from wherry.contracts.destination import Destination
 from wherry.contracts.source import Source
 from wherry.host.hooks import Events, Observer
 from wherry.pipeline.outcome import Outcome
-from wherry.pipeline.run import Settings, name_run, sync
+from wherry.pipeline.prepare import Settings, name_run
+from wherry.pipeline.run import sync
 from wherry.pipeline.select import Wish, Wishes
 
 
