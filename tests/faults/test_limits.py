@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -234,6 +235,7 @@ def test_few_threads(wherry: Any, ledger: Ledger, place: Place, threads: int) ->
     assert not oracle.told(done, 0, 9, *KILLED), str(done)
     if done.code == 9:
         assert "no more threads or processes" in done.stderr, str(done)
+    shutil.rmtree(wherry.state)  # the other user's logs, among which ours are not kept
     assert not wherry.recovers(ledger, place, "merge")
 
 
