@@ -292,7 +292,7 @@ def test_servers_that_go_silent_for_good(
             *wherry.syncing(served, duckdb_place, "append", *CURSORS["append"], "--set", "connect_timeout=1")
         )
         assert to.wait_for("batch_loaded", 2)
-        copying = "select 1 from pg_stat_activity where query ilike 'copy (%' and state = 'active'"
+        copying = "select 1 from pg_stat_activity where query ilike 'copy (%'"  # done or not: its rows are on their way
         until(lambda: postgres_cluster.psql(copying))
         for proxy in (through.proxy, other):
             proxy.freeze(forever=True)
