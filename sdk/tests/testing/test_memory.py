@@ -45,9 +45,8 @@ def test_a_source_hangs_until_it_is_stopped() -> None:
     read, source = reading(Faults().arm("read", hang, at=2))
     next(read)
     threading.Timer(0.1, source.run.stop.set).start()
-    started = time.monotonic()
     assert list(read) == []
-    assert 0.05 < time.monotonic() - started < 5
+    assert source.run.stop.is_set(), "it did not end before"
 
 
 def test_a_source_takes_its_time() -> None:
