@@ -17,7 +17,9 @@ Applied AuthError Batch Bookmark Capabilities Connection ConnectorConfig Counts 
 Dialect Entry Identifier JsonValue KIND Lease LeaseError Literal Load Mark Part PolicyError Progress Quoting ReadPlan
 Receipt ResourceError Run RunRecord SQL SchemaError Secret Selection Session Source SourceError Split SqlDestination
 StateError Stream StreamError Target TransientError UsageError WherryError Writer exhausted failpoint from_json
-hookimpl public to_json
+hookimpl public to_json Shared
+ApiKey Basic Bearer Cursor LinkHeader Login NextUrl NoAuth NoPaging OAuth2 Offset OnResponse Page RateLimit Retry Send
+ConfigField Deleted Incremental Manifest RestStream
 """
 TESTING = """
 DestinationSuite Faults MemoryDestination MemorySource MemoryStream SourceSuite Store Wish differences digest hang
@@ -32,7 +34,7 @@ FIELDS = {  # "?": has a default
     "Progress": "bookmark? open? done? covers? missing? generation? damaged?",
     "Batch": "stream data bookmark? rejected?",
     "Mark": "bookmark? complete? truncate? stream? parts?",
-    "Run": "log? stop? bytes? memory?",
+    "Run": "log? stop? bytes? memory? shared?",
     "Target": "stream table schema namespace? mode? key? cursor? part? generation? exclusive? changes? load_id?",
     "Entry": "bookmark? done? counts? complete? parts? started?",
     "Counts": "read? boundary? mapped? rejected? bytes?",

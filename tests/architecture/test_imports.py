@@ -23,9 +23,11 @@ ALLOWED = {
     "config": GROUND,
     "pipeline": GROUND,
     "sql": GROUND,
+    "http": GROUND,
+    "rest": GROUND | {"http"},
     "testing": GROUND | {"host", "config", "pipeline", "sql", "wherry"},
     "cli": GROUND | {"host", "config", "pipeline", "sql", "testing", "wherry"},
-    "__init__": GROUND | {"sql"},
+    "__init__": GROUND | {"sql", "http", "rest"},
 }
 CONNECTORS = sorted(path.parent for path in ROOT.glob("*/*/pyproject.toml"))
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wherry.contracts.loading import RunRecord as RunRecord
     from wherry.contracts.loading import Target as Target
     from wherry.contracts.source import Run as Run
+    from wherry.contracts.source import Shared as Shared
     from wherry.contracts.source import Source as Source
     from wherry.contracts.values import KIND as KIND
     from wherry.contracts.values import Batch as Batch
@@ -53,7 +54,28 @@ if TYPE_CHECKING:
     from wherry.errors import WherryError as WherryError
     from wherry.failpoints import failpoint as failpoint
     from wherry.hookspecs import hookimpl as hookimpl
+    from wherry.http.models import ApiKey as ApiKey
+    from wherry.http.models import Basic as Basic
+    from wherry.http.models import Bearer as Bearer
+    from wherry.http.models import Cursor as Cursor
+    from wherry.http.models import LinkHeader as LinkHeader
+    from wherry.http.models import Login as Login
+    from wherry.http.models import NextUrl as NextUrl
+    from wherry.http.models import NoAuth as NoAuth
+    from wherry.http.models import NoPaging as NoPaging
+    from wherry.http.models import OAuth2 as OAuth2
+    from wherry.http.models import Offset as Offset
+    from wherry.http.models import OnResponse as OnResponse
+    from wherry.http.models import Page as Page
+    from wherry.http.models import RateLimit as RateLimit
+    from wherry.http.models import Retry as Retry
+    from wherry.http.models import Send as Send
     from wherry.limits import exhausted as exhausted
+    from wherry.rest.models import ConfigField as ConfigField
+    from wherry.rest.models import Deleted as Deleted
+    from wherry.rest.models import Incremental as Incremental
+    from wherry.rest.models import Manifest as Manifest
+    from wherry.rest.models import RestStream as RestStream
     from wherry.sql.compose import SQL as SQL
     from wherry.sql.compose import Identifier as Identifier
     from wherry.sql.compose import Literal as Literal
@@ -68,14 +90,17 @@ _HOME = {
     "wherry.contracts.config": "ConnectorConfig Secret public",
     "wherry.contracts.destination": "Destination Load Session",
     "wherry.contracts.loading": "Applied Capabilities Counts Entry Lease Receipt RunRecord Target",
-    "wherry.contracts.source": "Run Source",
+    "wherry.contracts.source": "Run Shared Source",
     "wherry.contracts.values": "KIND Batch Bookmark JsonValue Mark Progress ReadPlan Selection Split Stream",
     "wherry.contracts.wire": "from_json to_json",
     "wherry.errors": "AuthError DataError DestinationError LeaseError PolicyError ResourceError SchemaError "
     "SourceError StateError StreamError TransientError UsageError WherryError",
     "wherry.failpoints": "failpoint",
     "wherry.hookspecs": "hookimpl",
+    "wherry.http.models": "ApiKey Basic Bearer Cursor LinkHeader Login NextUrl NoAuth NoPaging OAuth2 "
+    "Offset OnResponse Page RateLimit Retry Send",
     "wherry.limits": "exhausted",
+    "wherry.rest.models": "ConfigField Deleted Incremental Manifest RestStream",
     "wherry.sql.compose": "SQL Identifier Literal Part Quoting",
     "wherry.sql.destination": "SqlDestination",
     "wherry.sql.dialect": "Connection Dialect Writer",

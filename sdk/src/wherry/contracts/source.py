@@ -5,12 +5,30 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from wherry.contracts.config import ConnectorConfig
 from wherry.contracts.values import Batch, Bookmark, Mark, Progress, ReadPlan, Selection, Split, Stream
+
+T = TypeVar("T")
+
+
+class Shared:
+    """What all instances of a source have in common in one run: a budget of requests a host, an access token."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._values: dict[Hashable, Any] = {}
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value under `key`, made by whoever asks first. It must bear to be used by several threads."""
+        with self._lock:
+            if key not in self._values:
+                self._values[key] = make()
+            found: T = self._values[key]
+            return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,13 +37,15 @@ class Run:
 
     log: a logger that redacts secrets.  stop: set when the run should end at the next item.  bytes: this lane's
     minimum share of the byte budget: aim at batches of a quarter of it or less.  memory: bytes that the user grants the
-    whole run: refuse what could not fit, such as one value of half of it.
+    whole run: refuse what could not fit, such as one value of half of it.  shared: values that the instances of all
+    lanes share.
     """
 
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("wherry.source"))
     stop: threading.Event = field(default_factory=threading.Event)
     bytes: int = 64 << 20
     memory: int = 512 << 20
+    shared: Shared = field(default_factory=Shared)
 
 
 class Source(ABC):

@@ -198,8 +198,10 @@ class _Holder:
     def get(self) -> Source:
         if self.source is None:
             self.source = self._context.new_source()
-            budget = self._context.budget
-            self.source.run = Run(log=log, stop=self._context.stop, bytes=budget.share, memory=budget.memory)
+            context, budget = self._context, self._context.budget
+            self.source.run = Run(
+                log=log, stop=context.stop, bytes=budget.share, memory=budget.memory, shared=context.shared
+            )
         return self.source
 
     def drop(self) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from wherry.contracts.destination import Destination, Session
-from wherry.contracts.source import Run, Source
+from wherry.contracts.source import Run, Shared, Source
 from wherry.contracts.values import Progress, ReadPlan, Selection, Stream
 from wherry.errors import TransientError, WherryError
 from wherry.failpoints import failpoint
@@ -70,7 +70,9 @@ def sync(
         failpoint("K01")
         prepared = prepare(streams, stored, names, settings)
         refuse_unheard([c.selection for c in prepared.choices], settings.wishes, planner.filters)
-        context = _context(prepared, session, recorded, destination, new_source, events, watch, stop, settings)
+        context = _context(
+            prepared, session, recorded, destination, new_source, events, watch, stop, settings, planner.run.shared
+        )
         _announce(context, prepared, session, labels)
         _miss(context, stored, {s.path for s in offered}, settings.wishes)
         _work(planner, context, prepared, settings)
@@ -131,6 +133,7 @@ def _close(session: Session, word: str, watch: Watch, events: Any) -> None:
 def _context(
     prepared: Prepared, session: Session, recorded: Mapping[tuple[str, str], str], destination: Destination,
     new_source: Callable[[], Source], events: Any, watch: Watch, stop: threading.Event, settings: Settings,
+    shared: Shared,
 ) -> Context:  # fmt: skip
     limits = destination.capabilities
     by_path = {c.selection.stream.path: c for c in prepared.choices}
@@ -147,7 +150,7 @@ def _context(
         schema=prepared.names.schema, events=events, stop=stop, watch=watch, commit_every=settings.commit_every,
         names=name_map(recorded, limits),
         budget=Budget(settings.memory // 4, 1, settings.memory), max_rejects=settings.max_rejects, choices=by_path,
-        select=select, load_id=settings.load_id, unsettled=set(prepared.unsettled),
+        select=select, load_id=settings.load_id, shared=shared, unsettled=set(prepared.unsettled),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from wherry.contracts.destination import Destination, Session
 from wherry.contracts.loading import Applied, Counts, Entry, Target
-from wherry.contracts.source import Source
+from wherry.contracts.source import Shared, Source
 from wherry.contracts.values import Bookmark, JsonValue, Progress, ReadPlan, Selection, Split, Stream
 from wherry.contracts.wire import from_json, to_json
 from wherry.errors import StateError
@@ -47,6 +47,7 @@ class Context:
     choices: dict[str, Choice]
     select: Callable[[Stream], Selection | None]
     load_id: bool = True
+    shared: Shared = field(default_factory=Shared)
     published: set[str] = field(default_factory=set)
     """Streams that this run has rebuilt: what comes after adds to them."""
     unsettled: set[str] = field(default_factory=set)

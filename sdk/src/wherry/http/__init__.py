@@ -1,0 +1,1 @@
+"""HTTP as sources need it: authentication, budgets a host, retries, limits, pages."""
