@@ -149,7 +149,7 @@ class Offset:
 class Cursor:
     """Pages by a token from the answer: at `path`, in `header`, or the field `last` of the last record.
 
-    more: path of a flag; paging ends where it is false. start: the token of the first page.
+    more, done: path of a flag; paging ends where `more` is false, or `done` true. start: the token of the first page.
     """
 
     param: str
@@ -158,6 +158,7 @@ class Cursor:
     last: str | None = None
     start: str | int | None = None
     more: str | None = None
+    done: str | None = None
     type: Literal["cursor"] = field(default="cursor", kw_only=True)
 
     @model_validator(mode="after")

@@ -42,7 +42,10 @@ class Incremental:
     param_is: whether the server gives rows equal to it again. end_param: the upper bound's parameter. start: the first
     run's value. format: how the parameter is written; `raw` sends the cursor as it came. lookback: read again so much
     before. step: cut a long window into bookmarked pieces. ordered: rows come in cursor order (within one parent or
-    item). filter: `client` drops rows outside the window that the server does not.
+    item). newest_first: they come in the opposite order: reading ends with the page that reaches behind the start, which
+    spares an API without `param` all older pages. at_most: rows that the server gives for one query; an ordered stream
+    is asked anew from its last cursor value before so many have come. filter: `client` drops rows outside the window
+    that the server does not.
     """
 
     cursor: str
@@ -54,12 +57,18 @@ class Incremental:
     lookback: Duration | None = None
     step: Duration | None = None
     ordered: bool = False
+    newest_first: bool = False
+    at_most: Annotated[int, Field(ge=2)] | None = None
     filter: Literal["server", "client"] = "server"
 
     @model_validator(mode="after")
     def _known(self) -> Incremental:
         if self.format not in ("iso", "iso_date", "epoch_s", "epoch_ms", "raw") and "%" not in self.format:
             raise ValueError("format is iso, iso_date, epoch_s, epoch_ms, raw or a pattern such as %Y-%m-%d")
+        if self.ordered and self.newest_first:
+            raise ValueError("rows are either ordered or newest_first")
+        if self.at_most is not None and not self.ordered:
+            raise ValueError("at_most needs ordered: true")
         return self
 
 
