@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from wherry import Cursor, Incremental
+from wherry import Cursor, Incremental, NextUrl
 
 INCREMENTAL = TypeAdapter(Incremental)
 
@@ -15,8 +15,8 @@ INCREMENTAL = TypeAdapter(Incremental)
     ("fields", "message"),
     [
         ({"ordered": True, "newest_first": True}, "rows are either ordered or newest_first"),
-        ({"at_most": 10_000}, "at_most needs ordered: true"),
-        ({"at_most": 1, "ordered": True}, "greater than or equal to 2"),
+        ({"anew_after": 10_000}, "anew_after needs ordered: true"),
+        ({"anew_after": 1, "ordered": True}, "greater than or equal to 2"),
     ],
 )
 def test_orders_that_contradict_each_other_are_refused(fields: dict[str, Any], message: str) -> None:
@@ -26,5 +26,6 @@ def test_orders_that_contradict_each_other_are_refused(fields: dict[str, Any], m
 
 def test_words_for_apis_that_list_newest_first_cap_a_query_or_tell_their_end() -> None:
     assert INCREMENTAL.validate_python({"cursor": "created_at", "newest_first": True}).newest_first
-    assert INCREMENTAL.validate_python({"cursor": "updated", "ordered": True, "at_most": 10_000}).at_most == 10_000
+    assert INCREMENTAL.validate_python({"cursor": "updated", "ordered": True, "anew_after": 10_000}).anew_after == 10_000
     assert Cursor("cursor", path="after_cursor", done="end_of_stream").done == "end_of_stream"
+    assert NextUrl("next_page", done="end_of_stream").done == "end_of_stream"

@@ -178,10 +178,14 @@ class LinkHeader:
 
 @dataclass(frozen=True, config=STRICT)
 class NextUrl:
-    """The next page's address stands in the body at `path`, or in `header`."""
+    """The next page's address stands in the body at `path`, or in `header`.
+
+    done: path of a flag; paging ends where it is true, though there is an address.
+    """
 
     path: str | None = None
     header: str | None = None
+    done: str | None = None
     type: Literal["next_url"] = field(default="next_url", kw_only=True)
 
     @model_validator(mode="after")

@@ -42,10 +42,10 @@ class Incremental:
     param_is: whether the server gives rows equal to it again. end_param: the upper bound's parameter. start: the first
     run's value. format: how the parameter is written; `raw` sends the cursor as it came. lookback: read again so much
     before. step: cut a long window into bookmarked pieces. ordered: rows come in cursor order (within one parent or
-    item). newest_first: they come in the opposite order: reading ends with the page that reaches behind the start, which
-    spares an API without `param` all older pages. at_most: rows that the server gives for one query; an ordered stream
-    is asked anew from its last cursor value before so many have come. filter: `client` drops rows outside the window
-    that the server does not.
+    item). newest_first: they come in the opposite order: reading ends with the page that reaches behind the start; that
+    spares an API without `param` all older pages. anew_after: after so many rows an ordered stream is asked anew from
+    its last cursor value, not for further pages: where a server caps the rows of a query, or pages shift while rows
+    change. filter: `client` drops rows outside the window that the server does not.
     """
 
     cursor: str
@@ -58,7 +58,7 @@ class Incremental:
     step: Duration | None = None
     ordered: bool = False
     newest_first: bool = False
-    at_most: Annotated[int, Field(ge=2)] | None = None
+    anew_after: Annotated[int, Field(ge=2)] | None = None
     filter: Literal["server", "client"] = "server"
 
     @model_validator(mode="after")
@@ -67,8 +67,8 @@ class Incremental:
             raise ValueError("format is iso, iso_date, epoch_s, epoch_ms, raw or a pattern such as %Y-%m-%d")
         if self.ordered and self.newest_first:
             raise ValueError("rows are either ordered or newest_first")
-        if self.at_most is not None and not self.ordered:
-            raise ValueError("at_most needs ordered: true")
+        if self.anew_after is not None and not self.ordered:
+            raise ValueError("anew_after needs ordered: true")
         return self
 
 
