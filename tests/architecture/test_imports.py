@@ -24,10 +24,11 @@ ALLOWED = {
     "pipeline": GROUND,
     "sql": GROUND,
     "http": GROUND,
-    "rest": GROUND | {"http"},
+    "rest": GROUND | {"http", "json_rows"},
+    "json_rows": GROUND | {"pipeline"},
     "testing": GROUND | {"host", "config", "pipeline", "sql", "wherry"},
     "cli": GROUND | {"host", "config", "pipeline", "sql", "testing", "wherry"},
-    "__init__": GROUND | {"sql", "http", "rest"},
+    "__init__": GROUND | {"sql", "http", "rest", "json_rows"},
 }
 CONNECTORS = sorted(path.parent for path in ROOT.glob("*/*/pyproject.toml"))
 

@@ -70,6 +70,9 @@ if TYPE_CHECKING:
     from wherry.http.models import RateLimit as RateLimit
     from wherry.http.models import Retry as Retry
     from wherry.http.models import Send as Send
+    from wherry.json_rows.records import Parsed as Parsed
+    from wherry.json_rows.records import Records as Records
+    from wherry.json_rows.records import line_members as line_members
     from wherry.limits import exhausted as exhausted
     from wherry.rest.models import ConfigField as ConfigField
     from wherry.rest.models import Deleted as Deleted
@@ -99,6 +102,7 @@ _HOME = {
     "wherry.hookspecs": "hookimpl",
     "wherry.http.models": "ApiKey Basic Bearer Cursor LinkHeader Login NextUrl NoAuth NoPaging OAuth2 "
     "Offset OnResponse Page RateLimit Retry Send",
+    "wherry.json_rows.records": "Parsed Records line_members",
     "wherry.limits": "exhausted",
     "wherry.rest.models": "ConfigField Deleted Incremental Manifest RestStream",
     "wherry.sql.compose": "SQL Identifier Literal Part Quoting",
