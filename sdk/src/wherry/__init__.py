@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from wherry.errors import UsageError as UsageError
     from wherry.errors import WherryError as WherryError
     from wherry.failpoints import failpoint as failpoint
+    from wherry.functions.declare import stream as stream
+    from wherry.functions.source import source_from as source_from
     from wherry.hookspecs import hookimpl as hookimpl
     from wherry.http.models import ApiKey as ApiKey
     from wherry.http.models import Basic as Basic
@@ -70,9 +72,14 @@ if TYPE_CHECKING:
     from wherry.http.models import RateLimit as RateLimit
     from wherry.http.models import Retry as Retry
     from wherry.http.models import Send as Send
+    from wherry.json_rows.blocks import json_elements as json_elements
+    from wherry.json_rows.blocks import json_lines as json_lines
+    from wherry.json_rows.bulk import JsonBlock as JsonBlock
+    from wherry.json_rows.number import NumberFacts as NumberFacts
     from wherry.json_rows.records import Parsed as Parsed
     from wherry.json_rows.records import Records as Records
     from wherry.json_rows.records import line_members as line_members
+    from wherry.json_rows.shape import JsonShape as JsonShape
     from wherry.limits import exhausted as exhausted
     from wherry.rest.models import ConfigField as ConfigField
     from wherry.rest.models import Deleted as Deleted
@@ -99,9 +106,15 @@ _HOME = {
     "wherry.errors": "AuthError DataError DestinationError LeaseError PolicyError ResourceError SchemaError "
     "SourceError StateError StreamError TransientError UsageError WherryError",
     "wherry.failpoints": "failpoint",
+    "wherry.functions.declare": "stream",
+    "wherry.functions.source": "source_from",
     "wherry.hookspecs": "hookimpl",
     "wherry.http.models": "ApiKey Basic Bearer Cursor LinkHeader Login NextUrl NoAuth NoPaging OAuth2 "
     "Offset OnResponse Page RateLimit Retry Send",
+    "wherry.json_rows.blocks": "json_elements json_lines",
+    "wherry.json_rows.bulk": "JsonBlock",
+    "wherry.json_rows.number": "NumberFacts",
+    "wherry.json_rows.shape": "JsonShape",
     "wherry.json_rows.records": "Parsed Records line_members",
     "wherry.limits": "exhausted",
     "wherry.rest.models": "ConfigField Deleted Incremental Manifest RestStream",

@@ -21,8 +21,11 @@ INSIDE = re.compile(rb'%b([{}\[\]"])' % _INSIDE, re.DOTALL)
 """Over strings and all that holds no brackets in brackets, up to the next bracket, or the quote of a cut-off string."""
 
 
-def lines(reader: Any, size: int, name: str, largest: int) -> Iterator[bytes]:
-    """Blocks of whole lines of about `size` bytes. Raises `ResourceError` for a line longer than `largest`."""
+def json_lines(reader: Any, size: int, name: str, largest: int) -> Iterator[bytes]:
+    """Blocks of whole lines of about `size` bytes. name: what is read, for messages.
+
+    Raises `ResourceError` for a line longer than `largest`.
+    """
     rest: list[bytes] = []
     held = 0
     while data := reader.read(size):
@@ -38,7 +41,7 @@ def lines(reader: Any, size: int, name: str, largest: int) -> Iterator[bytes]:
         yield b"".join(rest)
 
 
-def elements(reader: Any, size: int, name: str, largest: int) -> Iterator[list[bytes]]:
+def json_elements(reader: Any, size: int, name: str, largest: int) -> Iterator[list[bytes]]:
     """Lists, each of about `size` bytes, of the objects in a JSON array, or of objects one after the other.
 
     Raises `ResourceError` for an object longer than `largest`.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pyarrow as pa
 
 from wherry.contracts.values import KIND
-from wherry.json_rows.number import Number
-from wherry.json_rows.shape import JSON_TEXT, Shape
+from wherry.json_rows.number import NumberFacts
+from wherry.json_rows.shape import JSON_TEXT, JsonShape
 
 MOST_DIGITS = 38
 
 
-def evolve(name: str, given: pa.Field | None, shape: Shape) -> pa.Field:
+def evolve(name: str, given: pa.Field | None, shape: JsonShape) -> pa.Field:
     """The field for the next rows.
 
     Along the pipeline's lattice: an integer becomes a decimal, a scalar becomes text (texts as they are, others as
@@ -36,7 +36,7 @@ def is_json(field: pa.Field) -> bool:
     return (field.metadata or {}).get(KIND) == b"json"
 
 
-def _natural(name: str, shape: Shape) -> pa.Field:
+def _natural(name: str, shape: JsonShape) -> pa.Field:
     if not shape.kinds:
         return pa.field(name, pa.null())
     if shape.as_text():
@@ -44,21 +44,21 @@ def _natural(name: str, shape: Shape) -> pa.Field:
     if "object" in shape.kinds:
         return pa.field(name, pa.struct([_natural(key, inner) for key, inner in shape.fields.items()]))
     if "array" in shape.kinds:
-        return pa.field(name, pa.list_(_natural("item", shape.item or Shape())))
+        return pa.field(name, pa.list_(_natural("item", shape.item or JsonShape())))
     return shape.arrow(name)
 
 
-def _nested(name: str, given: pa.Field, shape: Shape) -> pa.Field:
+def _nested(name: str, given: pa.Field, shape: JsonShape) -> pa.Field:
     """Members are widened; anything that is not of the same kind makes JSON text of it all."""
     if shape.as_text() or shape.kinds != {"object" if pa.types.is_struct(given.type) else "array"}:
         return pa.field(name, pa.string(), metadata=JSON_TEXT)
     if pa.types.is_list(given.type):
-        return pa.field(name, pa.list_(evolve("item", given.type.value_field, shape.item or Shape())))
+        return pa.field(name, pa.list_(evolve("item", given.type.value_field, shape.item or JsonShape())))
     have = {member.name: member for member in given.type}
     return pa.field(name, pa.struct([evolve(key, have.get(key), inner) for key, inner in shape.fields.items()]))
 
 
-def _number(given: pa.DataType, number: Number) -> pa.DataType | None:
+def _number(given: pa.DataType, number: NumberFacts) -> pa.DataType | None:
     """A type that holds these numbers and that values of `given` turn into; None: only text does."""
     if pa.types.is_floating(given):
         return given if number.double else None

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from wherry.errors import DataError
-from wherry.json_rows.number import EXACT_INTEGER, Number
-from wherry.json_rows.shape import Shape
+from wherry.json_rows.number import NumberFacts
+from wherry.json_rows.shape import JsonShape
 
 DEEPEST = 100
 
@@ -51,23 +51,23 @@ def document(text: bytes, where: str) -> Any:
     return value
 
 
-def observe(rows: Iterable[dict[str, Any]]) -> Shape:
+def observe(rows: Iterable[dict[str, Any]]) -> JsonShape:
     """The shape of parsed rows."""
-    shape = Shape({"object"})
+    shape = JsonShape({"object"})
     for row in rows:
         _see(shape, row)
     return shape
 
 
-def observe_values(values: Iterable[Any]) -> Shape:
+def observe_values(values: Iterable[Any]) -> JsonShape:
     """The shape of parsed values at one place."""
-    shape = Shape()
+    shape = JsonShape()
     for value in values:
         _see(shape, value)
     return shape
 
 
-def columns(rows: list[dict[str, Any]], shape: Shape, names: list[str]) -> pa.RecordBatch:
+def columns(rows: list[dict[str, Any]], shape: JsonShape, names: list[str]) -> pa.RecordBatch:
     """Columns of the rows in the types of their shape."""
     if not names:  # rows there are all the same
         return pa.RecordBatch.from_struct_array(pa.array([{} for _ in rows], pa.struct([])))
@@ -140,16 +140,16 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=Literal, parse_
 _STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_int=Literal, parse_float=Literal, parse_constant=_refuse)
 
 
-def _see(shape: Shape, value: Any) -> None:
+def _see(shape: JsonShape, value: Any) -> None:
     if value is None:
         return
     if isinstance(value, dict):
         shape.kinds.add("object")
         for key, item in value.items():
-            _see(shape.fields.setdefault(key, Shape()), item)
+            _see(shape.fields.setdefault(key, JsonShape()), item)
     elif isinstance(value, list):
         shape.kinds.add("array")
-        shape.item = shape.item or Shape()
+        shape.item = shape.item or JsonShape()
         for item in value:
             _see(shape.item, item)
     elif isinstance(value, Literal):
@@ -160,25 +160,25 @@ def _see(shape: Shape, value: Any) -> None:
         shape.kinds.add("bool" if isinstance(value, bool) else "string")
 
 
-def _number(literal: str) -> Number:
+def _number(literal: str) -> NumberFacts:
     """Facts of one number. An exponent is worked out: 1e2 is the integer's value, kept as a double."""
     if literal.lstrip("-").isdigit() and len(literal) < 1000:
         integer = int(literal)
-        return Number(
+        return NumberFacts(
             left=len(literal.lstrip("-")),
-            double=abs(integer) <= EXACT_INTEGER,
+            double=abs(integer) <= NumberFacts.EXACT_INTEGER,
             int64=-(1 << 63) <= integer < 1 << 63,
             whole=True,
         )
     exact = Decimal(literal)
     if not exact.is_finite():
-        return Number(whole=False, broken=True, plain=False)
+        return NumberFacts(whole=False, broken=True, plain=False)
     double = len(literal) < 1000 and exact == Decimal(repr(float(literal)))
     exponent = int(exact.as_tuple().exponent)
     left = max(1, len(exact.as_tuple().digits) + exponent)
     scale = max(0, -exponent)
     plain = not (exact.is_zero() and exact.is_signed())
-    return Number(
+    return NumberFacts(
         whole=False,
         broken=True,
         int64=False,
@@ -190,14 +190,14 @@ def _number(literal: str) -> Number:
     )
 
 
-def _value(value: Any, shape: Shape) -> Any:
+def _value(value: Any, shape: JsonShape) -> Any:
     """The Python value that `pa.array` turns into the shape's type."""
     if shape.as_text():
         return None if value is None else dump(value)
     if isinstance(value, dict):
         return {key: _value(item, shape.fields[key]) for key, item in value.items()}
     if isinstance(value, list):
-        return [_value(item, shape.item or Shape()) for item in value]
+        return [_value(item, shape.item or JsonShape()) for item in value]
     if not isinstance(value, Literal):
         return value
     type = shape.arrow("").type

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pyarrow as pa
 
-EXACT_INTEGER = 1 << 53
-"""Each integer up to this one is a double."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Number:
+class NumberFacts:
     """Facts about numeric literals. left: most digits before the point; scales: digits after it.
 
     whole: all are canonical integers.  double: each is what its double prints.  plain: a decimal type holds each
     (no exponent, no negative zero, no NaN).  broken: some literal has a fraction, an exponent, or is NaN.
     """
+
+    EXACT_INTEGER: ClassVar[int] = 1 << 53
+    """Each integer up to this one is a double."""
 
     whole: bool = True
     left: int = 1
@@ -27,9 +28,9 @@ class Number:
     broken: bool = False
     int64: bool = True
 
-    def merge(self, other: Number) -> Number:
+    def merge(self, other: NumberFacts) -> NumberFacts:
         """Facts about both sets of literals."""
-        return Number(
+        return NumberFacts(
             whole=self.whole and other.whole,
             left=max(self.left, other.left),
             least_scale=min(self.least_scale, other.least_scale),

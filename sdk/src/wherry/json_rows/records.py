@@ -12,7 +12,7 @@ from wherry.json_rows import exact
 from wherry.json_rows.convert import Rejects, columns
 from wherry.json_rows.evolve import evolve
 from wherry.json_rows.paths import steps, walk
-from wherry.json_rows.shape import Shape
+from wherry.json_rows.shape import JsonShape
 
 BOM = b"\xef\xbb\xbf"
 
@@ -62,7 +62,7 @@ class Records:
         self._key = include_key
         self._flatten = flatten
         self._name = name
-        self._shape = Shape({"object"})
+        self._shape = JsonShape({"object"})
         self._given: dict[str, pa.Field] = dict(self._declared)
         self._row = 0
 

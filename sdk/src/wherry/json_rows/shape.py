@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from wherry.contracts.values import KIND
-from wherry.json_rows.number import Number
+from wherry.json_rows.number import NumberFacts
 
 WIDEST_STRUCT = 1000
 """An object with more keys than this, below the top, is a map in disguise: it is kept as JSON text."""
@@ -16,26 +16,26 @@ JSON_TEXT = {KIND: b"json"}
 
 
 @dataclass(slots=True)
-class Shape:
+class JsonShape:
     """Facts about the values at one place. kinds: of bool, string, number, object, array; null counts for nothing.
 
     number: facts of the numbers. fields: shapes by key of objects. item: shape of what arrays hold.
     """
 
     kinds: set[str] = field(default_factory=set)
-    number: Number | None = None
-    fields: dict[str, Shape] = field(default_factory=dict)
-    item: Shape | None = None
+    number: NumberFacts | None = None
+    fields: dict[str, JsonShape] = field(default_factory=dict)
+    item: JsonShape | None = None
 
-    def merge(self, other: Shape) -> None:
+    def merge(self, other: JsonShape) -> None:
         """Take in the facts about other values at the same place."""
         self.kinds |= other.kinds
         if other.number is not None:
             self.number = self.number.merge(other.number) if self.number else other.number
         for key, shape in other.fields.items():
-            self.fields.setdefault(key, Shape()).merge(shape)
+            self.fields.setdefault(key, JsonShape()).merge(shape)
         if other.item is not None:
-            self.item = self.item or Shape()
+            self.item = self.item or JsonShape()
             self.item.merge(other.item)
 
     @property
@@ -49,7 +49,7 @@ class Shape:
         """Whether something here or below is kept as JSON text."""
         return self.as_text() or any(shape.has_text for shape in self.below())
 
-    def below(self) -> Iterator[Shape]:
+    def below(self) -> Iterator[JsonShape]:
         """The shapes one level down."""
         yield from self.fields.values()
         if self.item is not None:
@@ -82,22 +82,22 @@ class Shape:
             case "object":
                 return pa.struct([shape.arrow(key) for key, shape in self.fields.items()])
             case "array":
-                return pa.list_((self.item or Shape()).arrow("item"))
+                return pa.list_((self.item or JsonShape()).arrow("item"))
         return pa.string()
 
 
-def shape_of(type: pa.DataType) -> Shape:
+def shape_of(type: pa.DataType) -> JsonShape:
     """The shape that a type inferred by Arrow stands for, its numbers taken as exact."""
     if pa.types.is_struct(type):
-        return Shape({"object"}, fields={f.name: shape_of(f.type) for f in type})
+        return JsonShape({"object"}, fields={f.name: shape_of(f.type) for f in type})
     if pa.types.is_list(type):
-        return Shape({"array"}, item=shape_of(type.value_type))
+        return JsonShape({"array"}, item=shape_of(type.value_type))
     if pa.types.is_null(type):
-        return Shape()
+        return JsonShape()
     if pa.types.is_boolean(type):
-        return Shape({"bool"})
+        return JsonShape({"bool"})
     if pa.types.is_integer(type):
-        return Shape({"number"}, number=Number())
+        return JsonShape({"number"}, number=NumberFacts())
     if pa.types.is_floating(type):
-        return Shape({"number"}, number=Number(whole=False, broken=True))
-    return Shape({"string"})
+        return JsonShape({"number"}, number=NumberFacts(whole=False, broken=True))
+    return JsonShape({"string"})

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from wherry import NumberFacts
 
 MARKERS = pa.array(["NA", "NULL", "\\N"])
 """Literals that mean NULL in a column whose other values are not text."""
@@ -31,51 +32,8 @@ YEARS = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 NANOS_REACH = (-9_223_372_036_854_775, 9_223_372_036_854_775)
 SURE_DIGITS = 15
 """A decimal of so many digits comes back unchanged from a double."""
-EXACT_INTEGER = 1 << 53
 LONGEST_MICROS = {"timestamp": len("2024-01-31 23:59:59.999999"), "time": len("23:59:59.999999")}
 """No literal up to this length has more than six digits of a second."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Number:
-    """Facts about numeric literals. left: most digits before the point; scales: digits after it.
-
-    whole: all are canonical integers.  double: each is what its double prints.  plain: a decimal type holds each
-    (no exponent, no negative zero, no NaN).  broken: some literal has a fraction, an exponent, or is NaN.
-    """
-
-    whole: bool = True
-    left: int = 1
-    least_scale: int = 0
-    most_scale: int = 0
-    double: bool = True
-    plain: bool = True
-    broken: bool = False
-    int64: bool = True
-
-    def merge(self, other: Number) -> Number:
-        """Facts about both sets of literals."""
-        return Number(
-            whole=self.whole and other.whole,
-            left=max(self.left, other.left),
-            least_scale=min(self.least_scale, other.least_scale),
-            most_scale=max(self.most_scale, other.most_scale),
-            double=self.double and other.double,
-            plain=self.plain and other.plain,
-            broken=self.broken or other.broken,
-            int64=self.int64 and other.int64,
-        )
-
-    def type(self) -> pa.DataType | None:
-        """int64, decimal128 or float64; None when only text keeps these literals."""
-        if self.whole and self.int64:
-            return pa.int64()
-        decimal = self.left + self.most_scale if self.plain else 99
-        if decimal <= 38 and self.least_scale == self.most_scale:
-            return _decimal(decimal, self.most_scale)
-        if self.double and self.broken:
-            return pa.float64()
-        return _decimal(decimal, self.most_scale) if decimal <= 38 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +46,7 @@ class Facts:
 
     kind: str = ""
     form: str = ""
-    number: Number | None = None
+    number: NumberFacts | None = None
     nanos: bool = False
     far: bool = False
     markers: bool = False
@@ -175,13 +133,13 @@ def _numbers(values: pa.StringArray) -> Facts:
     exponents = not _all(pc.match_substring_regex(plain, PLAIN))
     if exponents and not _all(pc.match_substring_regex(plain, NUMBER)):
         return TEXT_FACTS
-    number = _measure(plain, exponents) if len(plain) else Number(whole=False)
+    number = _measure(plain, exponents) if len(plain) else NumberFacts(whole=False)
     if has_special:
         number = replace(number, whole=False, plain=False, broken=True)
     return Facts(kind="number", number=number)
 
 
-def _integers(values: pa.StringArray) -> Number | None:
+def _integers(values: pa.StringArray) -> NumberFacts | None:
     """Facts of canonical 64-bit integers: those that print as they were written."""
     if pc.max(pc.find_substring(values, ".")).as_py() >= 0:  # a cast that fails is slow
         return None
@@ -193,10 +151,10 @@ def _integers(values: pa.StringArray) -> Number | None:
         return None
     bounds = pc.min_max(integers).as_py()
     largest = max(abs(bounds["min"]), abs(bounds["max"]))
-    return Number(left=len(str(largest)), double=largest <= EXACT_INTEGER)
+    return NumberFacts(left=len(str(largest)), double=largest <= NumberFacts.EXACT_INTEGER)
 
 
-def _measure(values: pa.StringArray, exponents: bool) -> Number:
+def _measure(values: pa.StringArray, exponents: bool) -> NumberFacts:
     """Facts of literals that match `NUMBER`, some with exponents or none, and are not all canonical integers."""
     length = pc.binary_length(values)
     point = pc.find_substring(values, ".")
@@ -207,7 +165,7 @@ def _measure(values: pa.StringArray, exponents: bool) -> Number:
     broken = exponents or bool(pc.any(has_point).as_py())
     plain = not exponents and not (pc.any(negative).as_py() and _has_negative_zero(values))
     unsure = pc.greater(length, -1 if exponents else SURE_DIGITS)
-    return Number(
+    return NumberFacts(
         whole=not broken and plain,
         int64=False,
         left=pc.max(left).as_py(),
@@ -291,11 +249,6 @@ def _cast(values: pa.StringArray, pattern: str, type: pa.DataType) -> pa.Array |
 def _on_epoch(clock: pa.StringArray) -> pa.StringArray:
     """Times of day as date-times of one day, which Arrow can parse."""
     return pc.binary_join_element_wise(pa.scalar("1970-01-01"), clock, " ")
-
-
-def _decimal(precision: int, scale: int) -> pa.DataType:
-    """18 digits or 38: a little more than seen, so that the next file rarely needs a wider column."""
-    return pa.decimal128(18 if precision <= 18 else 38, scale)
 
 
 def _all(flags: pa.BooleanArray) -> bool:
