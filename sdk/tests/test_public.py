@@ -20,6 +20,7 @@ StateError Stream StreamError Target TransientError UsageError WherryError Write
 hookimpl public to_json Shared
 ApiKey Basic Bearer Cursor LinkHeader Login NextUrl NoAuth NoPaging OAuth2 Offset OnResponse Page RateLimit Retry Send
 ConfigField Deleted Incremental Manifest RestStream
+source_from stream
 JsonBlock JsonShape NumberFacts Parsed Records json_elements json_lines line_members
 """
 TESTING = """

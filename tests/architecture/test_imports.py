@@ -19,7 +19,8 @@ ALLOWED = {
     "telling": set(),
     "limits": {"errors"},
     "contracts": {"errors", "telling"},
-    "host": GROUND,
+    "host": GROUND | {"functions"},
+    "functions": GROUND | {"http"},
     "config": GROUND,
     "pipeline": GROUND,
     "sql": GROUND,
@@ -28,7 +29,7 @@ ALLOWED = {
     "json_rows": GROUND | {"pipeline"},
     "testing": GROUND | {"host", "config", "pipeline", "sql", "wherry"},
     "cli": GROUND | {"host", "config", "pipeline", "sql", "testing", "wherry"},
-    "__init__": GROUND | {"sql", "http", "rest", "json_rows"},
+    "__init__": GROUND | {"sql", "http", "rest", "json_rows", "functions"},
 }
 CONNECTORS = sorted(path.parent for path in ROOT.glob("*/*/pyproject.toml"))
 

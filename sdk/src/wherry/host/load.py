@@ -8,6 +8,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,8 @@ from wherry.contracts.destination import Destination
 from wherry.contracts.loading import Capabilities
 from wherry.contracts.source import Source
 from wherry.errors import PluginError, UsageError
+from wherry.functions.declare import declared
+from wherry.functions.source import source_from, streams_of
 from wherry.host.metadata import Kind, Plugin
 from wherry.limits import exhausted
 from wherry.near import did_you_mean
@@ -33,7 +36,7 @@ def load(plugin: Plugin) -> type[Any]:
     if plugin.problem:
         raise PluginError(f"{plugin.kind} {plugin.name} ({plugin.owner}) {plugin.problem}", next=plugin.remedy)
     what = f"{plugin.kind} {plugin.name} ({plugin.owner})"
-    found = guarded(lambda: find_object(plugin.value), what, f"reinstall or uninstall {plugin.distribution}")
+    found = guarded(lambda: _as_class(find_object(plugin.value)), what, f"reinstall or uninstall {plugin.distribution}")
     return verify(found, Source if plugin.kind == "source" else Destination, what)
 
 
@@ -51,23 +54,42 @@ def load_object(text: str, kind: Kind) -> type[Source] | type[Destination]:
     base: type[Any] = Source if kind == "source" else Destination
     path, _, attribute = text.rpartition(":") if ".py:" in text or not text.endswith(".py") else (text, "", "")
     what = f"{kind} {text}"
-    module = guarded(lambda: _file(Path(path)) if path.endswith(".py") else _module(path), what, f"correct {path}")
+    file = Path(path) if path.endswith(".py") else None
+
+    def tried(action: Callable[[], T]) -> T:
+        return guarded(action, what, f"correct {path}", file)
+
+    module = tried(lambda: _file(file) if file else _module(path))
     classes = _classes(module, base)
+    streams = tried(lambda: streams_of(module)) if kind == "source" else {}
     if attribute and not hasattr(module, attribute):
-        what = f"{path} has no object {attribute!r}{did_you_mean(attribute, classes)}"
-        raise UsageError(what, next=f"its {kind} classes: {', '.join(classes) or 'none'}")
+        known = [*classes, *(found.function.__name__ for found in streams.values())]
+        what = f"{path} has no object {attribute!r}{did_you_mean(attribute, known)}"
+        raise UsageError(what, next=f"what it has for a {kind}: {', '.join(known) or 'nothing'}")
     if attribute:
-        return verify(getattr(module, attribute), base, what)
+        return verify(tried(lambda: _as_class(getattr(module, attribute), attribute, module)), base, what)
+    if streams and not classes:
+        return tried(lambda: source_from(module))
     if len(classes) != 1:
-        choices = ", ".join(classes) or f"none is defined there: write  class Mine(wherry.{base.__name__})"
+        other = ", or @wherry.stream above a function" if kind == "source" else ""
+        choices = ", ".join(classes) or f"none is defined there: write  class Mine(wherry.{base.__name__}){other}"
         raise UsageError(f"{path} must hold one {kind} class: {choices}", next=f"name it: {path}:CLASS")
     return verify(getattr(module, classes[0]), base, what)
 
 
-def guarded(action: Callable[[], T], what: str, remedy: str) -> T:
+def _as_class(found: Any, attribute: str | None = None, module: ModuleType | None = None) -> Any:
+    """A module of streams, or a function that is one, as the source that it is; anything else as it is."""
+    if isinstance(found, ModuleType) and streams_of(found):
+        return source_from(found)
+    if module is not None and declared(found) is not None:
+        return source_from(module, attribute)
+    return found
+
+
+def guarded(action: Callable[[], T], what: str, remedy: str, file: Path | None = None) -> T:
     """The action's result; anything it raises, `SystemExit` included, becomes a `PluginError`, or a
     `ResourceError` where this machine ran out of something. Its prints are kept off standard output and standard error
-    and end up in the error, if there is one."""
+    and end up in the error, if there is one. file: a module under development, whose line is named."""
     with captured() as said:
         try:
             return action()
@@ -78,6 +100,7 @@ def guarded(action: Callable[[], T], what: str, remedy: str) -> T:
     if (local := exhausted(cause)) is not None:  # nothing is wrong with the plugin
         raise local from cause
     detail = _one_line(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
+    detail += _place(cause, file) if file else ""
     noise = _one_line(said[-1])[-120:] if said and said[-1].strip() else ""
     printed = f"; it printed: {noise}" if noise else ""
     raise PluginError(f"{what} could not be loaded: {detail}{printed}", next=remedy) from cause
@@ -137,6 +160,14 @@ def _sink() -> IO[str]:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())[:300]
+
+
+def _place(cause: BaseException, file: Path) -> str:
+    """` (issues.py, line 12)`: where in the file, or in its neighbours; a syntax error says so itself."""
+    folder = file.expanduser().resolve().parent
+    passed = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(cause.__traceback__)]
+    lines = [f" ({code.name}, line {line})" for code, line in passed if code.parent == folder]
+    return lines[-1] if lines and not isinstance(cause, SyntaxError) else ""
 
 
 def _module(name: str) -> ModuleType:
