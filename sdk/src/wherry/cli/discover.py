@@ -10,6 +10,7 @@ import click
 from wherry.cli.app import App, debug_option, json_option, pass_app
 from wherry.cli.ends import discovered, reading
 from wherry.cli.options import set_option, source_argument, stream_option, workspace
+from wherry.cli.peek import peeked
 from wherry.cli.table import Printer, show
 
 if TYPE_CHECKING:
@@ -29,12 +30,18 @@ if TYPE_CHECKING:
 def discover(
     app: App, source: str, streams: tuple[str, ...], columns: bool, sets: tuple[str, ...], as_json: bool
 ) -> None:
-    """List the streams that SOURCE offers: key, cursor, estimated rows; with --columns what they are made of."""
+    """List the streams that SOURCE offers: key, cursor, estimated rows; with --columns what they are made of.
+
+    Columns that no schema tells of are those of the first rows, which are read for it.
+    """
     from wherry.pipeline.select import Wishes
 
     end = workspace(app).source(source, sets)
     with reading(end) as opened:
         found = discovered(end, opened, Wishes(only=streams or ("*",)))
+        if columns:
+            with end.errors():
+                found = [peeked(opened, stream) for stream in found]
     if as_json:
         click.echo(json.dumps([_record(stream, columns) for stream in found], indent=2, ensure_ascii=False))
     elif columns:

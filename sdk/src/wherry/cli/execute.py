@@ -124,13 +124,15 @@ def _give_up(app: App, job: Job, recorders: list[Any], events: Events, stop: Sto
 
 
 def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop, give_up: Any) -> Outcome:
+    from wherry.cli.run_log import state_folder
     from wherry.pipeline.run import sync
     from wherry.pipeline.sides import is_destinations, is_sources
 
     labels = {"source": job.source.label(), "destination": job.destination.label()}
+    settings = replace(job.settings, folder=state_folder(), conceal=job.source.redactor.add)
     try:
         outcome = sync(
-            job.source.new, destination, names=names, settings=job.settings, events=events, stop=stop.event,
+            job.source.new, destination, names=names, settings=settings, events=events, stop=stop.event,
             labels=labels, give_up=give_up,
         )  # fmt: skip
     except WherryError as error:
@@ -225,6 +227,11 @@ def _tell(app: App, job: Job, outcome: Outcome) -> int:
             raise
         except OSError as error:
             raise _unwritten(error) from error
+    if app.debug:
+        from wherry.cli.report import print_traceback
+
+        for stream in outcome.failed:
+            print_traceback(stream.error, app)
     _write(app, sys.stderr, summary.failures(outcome, words))
     return outcome.exit_code
 

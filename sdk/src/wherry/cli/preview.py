@@ -11,6 +11,7 @@ from wherry.cli import options
 from wherry.cli.app import App, debug_option, json_option, pass_app
 from wherry.cli.ends import discovered, reading
 from wherry.cli.options import words, workspace
+from wherry.cli.peek import peeked
 from wherry.cli.rows import print_json, print_rows
 from wherry.cli.table import clean
 
@@ -46,6 +47,9 @@ def preview(
     with reading(end) as opened:
         found = discovered(end, opened, wishes)
         for number, stream in enumerate(found if streams else found[:_MOST]):
+            if columns:
+                with end.errors():
+                    stream = peeked(opened, stream)
             selection = choose(stream, wishes, {}).selection
             refuse_unheard([selection], wishes, opened.filters)
             if not as_json and len(found) > 1:

@@ -19,13 +19,19 @@ from wherry.near import did_you_mean
 def report(error: BaseException, app: App) -> int:
     """Print what went wrong and what to do, redacted; the exit code."""
     if app.debug:
-        _print(harmless(app.redactor.redact("".join(traceback.format_exception(error)).rstrip())))
+        print_traceback(error, app)
     known = explain(error, app)
     for line in lines(known, app):
         _print(line)
     for recorder in app.recorders:
         recorder.error(known)
     return 128 + known.signal if isinstance(known, Stopped) else known.exit_code
+
+
+def print_traceback(error: BaseException | None, app: App) -> None:
+    """Where an error came from, and what caused it, redacted."""
+    if error is not None:
+        _print(harmless(app.redactor.redact("".join(traceback.format_exception(error)).rstrip())))
 
 
 def lines(error: WherryError, app: App) -> list[str]:

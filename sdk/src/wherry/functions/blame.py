@@ -8,25 +8,26 @@ from pathlib import Path
 from types import ModuleType
 
 from wherry.errors import SourceError, WherryError
-from wherry.functions.declare import Declared
 from wherry.limits import exhausted
 
 _OF_NAMES = (AttributeError, ImportError, KeyError, NameError, TypeError, ZeroDivisionError)
 """Their texts name what the code looked for; those of others may hold what it found, and are shown with --debug."""
 
 
-def explained(error: Exception, stream: Declared, home: ModuleType, called: str) -> Exception:
+def explained(error: Exception, home: ModuleType, called: str) -> Exception:
     """The error, if it can be shown as it is; else one that says where in the author's code it came from."""
     if isinstance(error, WherryError):
         return error
     local = exhausted(error)
     if local is not None:
         return local
-    where = place(error, home)
     what = type(error).__name__ + (f": {error}" if isinstance(error, _OF_NAMES) and str(error) else "")
+    where, whose = place(error, home), owner(home)
+    text = (
+        what[:200] + (f" ({where})" if where else "") + (f": a bug in {whose or called}" if whose or not where else "")
+    )
     return SourceError(
-        f"stream {stream.name} failed{where and f' in {where}'}: {what[:200]}: this is a bug in {owner(home, called)}",
-        next="correct it, or raise wherry.TransientError for what may pass by itself; --debug shows the traceback",
+        text, next="correct it, or raise wherry.TransientError for what may pass by itself; --debug shows the traceback"
     )
 
 
@@ -42,12 +43,11 @@ def place(error: BaseException, home: ModuleType) -> str:
     return found
 
 
-def owner(home: ModuleType, called: str) -> str:
-    """The distribution that the module came with, and its version; else the module's own name."""
+def owner(home: ModuleType) -> str:
+    """The distribution that the module came with, and its version; "" for a file under development."""
     top = home.__name__.partition(".")[0]
-    for name in metadata.packages_distributions().get(top, ()):
-        return f"{name} {metadata.version(name)}"
-    return Path(home.__file__).name if top.startswith("wherry_file_") and home.__file__ else called
+    names = metadata.packages_distributions().get(top, ())
+    return next((f"{name} {metadata.version(name)}" for name in names), "")
 
 
 def _neighbour(passed: Path, file: Path) -> bool:

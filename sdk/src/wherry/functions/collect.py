@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -59,8 +60,13 @@ class Gather:
 
     def _take(self, taken: list[Any]) -> bool:
         """Some more items; True when there are no others. How many, goes by how long it takes."""
-        began = time.monotonic()
-        self._step(lambda: taken.extend(islice(self._items, self._handful)))
+        began, collecting = time.monotonic(), gc.isenabled()
+        gc.disable()  # it would look at all dicts that are held, again and again
+        try:
+            self._step(lambda: taken.extend(islice(self._items, self._handful)))
+        finally:
+            if collecting:
+                gc.enable()
         seconds, asked = time.monotonic() - began, self._handful
         simple = taken and type(taken[-1]) is dict
         self._handful = 1 if not simple or seconds > _STEP else min(asked * 2, 1_024)

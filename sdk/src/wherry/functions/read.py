@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from wherry.contracts.config import ConnectorConfig
 
-Guard = Callable[[Declared, Callable[[], Any]], Any]
-"""Runs author's code of a stream, and explains what it raises."""
+Guard = Callable[[Callable[[], Any]], Any]
+"""Runs author's code, and explains what it raises."""
 
 
 class Read:
@@ -86,7 +86,7 @@ class Read:
 
     def _gathered(self, declared: Declared, arguments: dict[str, Any]) -> Iterator[Any]:
         def step(action: Callable[[], Any]) -> Any:
-            return self._guard(declared, lambda: self._context.run(action))
+            return self._guard(lambda: self._context.run(action))
 
         found = step(lambda: declared.function(**arguments))
         if found is None:

@@ -78,11 +78,11 @@ class FunctionSource(Source):
         reading = Read(self.called, self.config, self.run, self.streams, selection, split.bookmark, self._guard)
         return reading.items()
 
-    def _guard(self, found: Declared, action: Callable[[], Any]) -> Any:
+    def _guard(self, action: Callable[[], Any]) -> Any:
         try:
             return action()
         except Exception as error:
-            told = explained(error, found, self.home, self.called)
+            told = explained(error, self.home, self.called)
             if told is error:
                 raise
             raise told from error

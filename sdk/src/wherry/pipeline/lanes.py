@@ -7,8 +7,9 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
-from wherry.contracts.source import Run, Source
+from wherry.contracts.source import Source
 from wherry.contracts.values import Split
 from wherry.errors import (
     LeaseError,
@@ -124,6 +125,8 @@ class Lanes:
         except BaseException as error:  # also a connector's SystemExit: it must not pass for success
             log.debug("lane failed", exc_info=True)
             explained = explain(error)
+            if explained is not error:
+                explained.__cause__ = error
             with self._lock:
                 self._failed.setdefault(id(work), explained)
             if self._fail_fast or isinstance(explained, LeaseError):
@@ -199,9 +202,7 @@ class _Holder:
         if self.source is None:
             self.source = self._context.new_source()
             context, budget = self._context, self._context.budget
-            self.source.run = Run(
-                log=log, stop=context.stop, bytes=budget.share, memory=budget.memory, shared=context.shared
-            )
+            self.source.run = replace(context.run, log=log, stop=context.stop, bytes=budget.share, memory=budget.memory)
         return self.source
 
     def drop(self) -> None:
