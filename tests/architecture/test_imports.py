@@ -25,10 +25,11 @@ ALLOWED = {
     "pipeline": GROUND,
     "sql": GROUND,
     "http": GROUND,
-    "rest": GROUND | {"http", "json_rows"},
+    "rest": GROUND | {"http", "json_rows", "config"},
     "json_rows": GROUND | {"pipeline"},
+    "guess": GROUND | {"http", "rest", "json_rows"},
     "testing": GROUND | {"host", "config", "pipeline", "sql", "wherry"},
-    "cli": GROUND | {"host", "config", "pipeline", "sql", "testing", "wherry"},
+    "cli": GROUND | {"host", "config", "pipeline", "sql", "guess", "testing", "wherry"},
     "__init__": GROUND | {"sql", "http", "rest", "json_rows", "functions"},
 }
 CONNECTORS = sorted(path.parent for path in ROOT.glob("*/*/pyproject.toml"))
