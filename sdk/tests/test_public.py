@@ -19,7 +19,7 @@ Receipt ResourceError Run RunRecord SQL SchemaError Secret Selection Session Sou
 StateError Stream StreamError Target TransientError UsageError WherryError Writer exhausted failpoint from_json
 hookimpl public to_json Shared
 ApiKey Basic Bearer Cursor LinkHeader Login NextUrl NoAuth NoPaging OAuth2 Offset OnResponse Page RateLimit Retry Send
-ConfigField Deleted Incremental Manifest RestStream
+ConfigField Deleted Incremental Manifest RestSource RestStream
 source_from stream
 JsonBlock JsonShape NumberFacts Parsed Records json_elements json_lines line_members
 """
@@ -29,14 +29,14 @@ holds run_sync select slow tables_equal
 """
 FIELDS = {  # "?": has a default
     "Stream": "name schema primary_key? cursor? namespace? ordered? changes? part? description? row_estimate? cursors? "
-    "incarnation? notes?",
+    "incarnation? lookback? notes?",
     "Selection": "stream mode? key? cursor? columns? where? start? end? lookback? nulls? table? types? limit?",
     "Split": "key streams bookmark? detail?",
     "ReadPlan": "key splits after? together? ordered? again? id?",
     "Progress": "bookmark? open? done? covers? missing? generation? damaged?",
     "Batch": "stream data bookmark? rejected?",
     "Mark": "bookmark? complete? truncate? stream? parts?",
-    "Run": "log? stop? bytes? memory? shared?",
+    "Run": "log? stop? bytes? memory? shared? folder? conceal? resting?",
     "Target": "stream table schema namespace? mode? key? cursor? part? generation? exclusive? changes? load_id?",
     "Entry": "bookmark? done? counts? complete? parts? started?",
     "Counts": "read? boundary? mapped? rejected? bytes?",

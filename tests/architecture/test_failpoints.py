@@ -58,7 +58,7 @@ def test_every_point_is_where_the_page_says_and_nowhere_else() -> None:
 
 def test_the_points_are_those_that_can_be_asked_for() -> None:
     assert {point: meaning for point, (meaning, _) in documented().items()} == failpoints.POINTS
-    assert list(failpoints.POINTS) == [f"K{n:02}" for n in range(1, 18)]
+    assert list(failpoints.POINTS) == [f"K{n:02}" for n in range(1, 19)]
 
 
 def test_nothing_happens_unless_it_is_asked_for() -> None:
@@ -125,7 +125,7 @@ def test_what_cannot_be_asked_for_is_an_error(wanted: str) -> None:
     with pytest.raises(UsageError, match="WHERRY_FAILPOINT is") as caught:
         failpoints.armed(wanted)
     assert caught.value.next is not None
-    assert "K01 to K17" in caught.value.next
+    assert "K01 to K18" in caught.value.next
     assert caught.value.exit_code == 2
 
 

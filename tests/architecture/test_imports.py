@@ -24,7 +24,7 @@ ALLOWED = {
     "config": GROUND,
     "pipeline": GROUND,
     "sql": GROUND,
-    "http": GROUND,
+    "http": GROUND | {"json_rows"},
     "rest": GROUND | {"http", "json_rows", "config"},
     "json_rows": GROUND | {"pipeline"},
     "guess": GROUND | {"http", "rest", "json_rows"},

@@ -26,6 +26,7 @@ POINTS = {
     "K15": "one stream or split done, the next not begun",
     "K16": "in the middle of deletes: by a change, by a part that was read again, by absence",
     "K17": "in the middle of making the bookkeeping tables",
+    "K18": "a token was renewed at its provider: not kept yet, and, passed once more, kept and not used yet",
 }
 """The points, and what has happened when one is passed."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from wherry.config.redact import Redactor
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wherry.cli.app import App
     from wherry.config.environment import Environment
     from wherry.config.project import Project
+    from wherry.config.reference import Reference
     from wherry.config.values import Configured
     from wherry.contracts.destination import Destination
     from wherry.contracts.source import Source
@@ -29,6 +30,7 @@ class End:
     configured: Configured
     cls: type[Any]
     plugin: str
+    redactor: Redactor = field(default_factory=Redactor)
 
     def new(self) -> Any:
         """A new instance. Construction does no I/O."""
@@ -109,16 +111,36 @@ class Workspace:
             found = self.registry.find(kind, reference.connector)
             cls = load.load(found)
             plugin = found.owner
+        cls, reference = self._referred(cls, reference, sets)
         configured = configure(
             reference, cls.Config, environment=self.environment, folder=self.project.folder, sets=sets,
             redactor=self.redactor,
         )  # fmt: skip
-        return End(kind, reference.connector, configured, cls, plugin)
+        return End(kind, reference.connector, configured, cls, plugin, self.redactor)
+
+
+    def _referred(self, cls: type[Any], reference: Reference, sets: Sequence[str]) -> tuple[type[Any], Reference]:
+        """The class that what was typed leads to, and the reference under its name."""
+        from wherry.config.values import pointed_at
+
+        if reference.kind != "source":
+            return cls, reference
+        text = pointed_at(
+            reference, cls.Config, environment=self.environment, folder=self.project.folder, sets=sets
+        )
+        found = cls if text is None else cls.referred(text)
+        if found is not cls and found.called:
+            reference = replace(reference, name=reference.name or found.called)
+        return found, reference
 
 
 def open_source(end: End) -> Source:
     """A source for one command on this thread; the caller closes it."""
+    from wherry.cli.run_log import state_folder
+    from wherry.contracts.source import Run
+
     source: Source = end.new()
+    source.run = Run(folder=state_folder(), conceal=end.redactor.add)
     return source
 
 

@@ -6,7 +6,9 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from wherry.contracts.config import ConnectorConfig
@@ -38,7 +40,10 @@ class Run:
     log: a logger that redacts secrets.  stop: set when the run should end at the next item.  bytes: this lane's
     minimum share of the byte budget: aim at batches of a quarter of it or less.  memory: bytes that the user grants the
     whole run: refuse what could not fit, such as one value of half of it.  shared: values that the instances of all
-    lanes share.
+    lanes share.  folder: for what has to outlive the run, such as a token that its provider replaced; None: there is
+    none.  conceal: to be called with a secret that came to light in the run: it is not shown from then on.
+    resting: a context around a wait of so many seconds that the source has chosen, with its reason: it is told to
+    people, and not taken for a standstill.
     """
 
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("wherry.source"))
@@ -46,6 +51,9 @@ class Run:
     bytes: int = 64 << 20
     memory: int = 512 << 20
     shared: Shared = field(default_factory=Shared)
+    folder: Path | None = None
+    conceal: Callable[[str], None] = lambda secret: None
+    resting: Callable[[str, float], AbstractContextManager[None]] = lambda why, seconds: nullcontext()
 
 
 class Source(ABC):
@@ -58,12 +66,22 @@ class Source(ABC):
     Config: ClassVar[type[ConnectorConfig]] = ConnectorConfig
     filters: ClassVar[bool] = False
     """`Selection.where` is understood."""
+    called: ClassVar[str | None] = None
+    """What a source that was made from a description is called, in messages and variables; None: as the connector."""
 
     run: Run
 
     def __init__(self, config: Any) -> None:
         self.config = config
         self.run = Run()
+
+    @classmethod
+    def referred(cls, text: str) -> type[Source]:
+        """The class for what was typed as the reference, if that decides which keys there are: a description in a file.
+
+        Asked before anything is configured; its `Config.reference` is the same field. Default: this class.
+        """
+        return cls
 
     def identity(self) -> tuple[str, str]:
         """(short name, canonical address) of what is read, from the configuration alone: no user, no secret.

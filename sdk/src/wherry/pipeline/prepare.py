@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from wherry.contracts.destination import Destination
@@ -23,7 +24,10 @@ GONE = "its table is gone: rebuilt from empty"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How to run: what the command line and `wherry.yaml` say, beyond the connectors' own configuration."""
+    """How to run: what the command line and `wherry.yaml` say, beyond the connectors' own configuration.
+
+    folder, conceal: as in `Run`.
+    """
 
     wishes: Wishes = field(default_factory=Wishes)
     schema: str | None = None
@@ -38,6 +42,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     load_id: bool = True
     yes: bool = False
+    folder: Path | None = None
+    conceal: Callable[[str], None] = lambda secret: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

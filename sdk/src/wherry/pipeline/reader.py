@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from wherry.contracts.source import Source
 from wherry.contracts.values import Batch, Bookmark, Mark, Split
-from wherry.errors import SourceError
+from wherry.errors import SourceError, Stopped
 from wherry.pipeline.arrow import batches, pinned
 from wherry.pipeline.budget import Budget
 from wherry.pipeline.watch import TICK, Limits, Watch
@@ -116,6 +116,8 @@ class Reader:
             self._put(End(stopped=self._ending()))
             self._committed.wait()  # the last commit is acknowledged before the source is closed
             self._acknowledge()
+        except Stopped as error:  # it was waiting when the run was to stop
+            self._put(End(stopped=True) if self._ending() else End(error=error))
         except BaseException as error:
             self._put(End(error=error))
         finally:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from wherry.contracts.destination import Destination, Session
-from wherry.contracts.source import Run, Shared, Source
+from wherry.contracts.source import Run, Source
 from wherry.contracts.values import Progress, ReadPlan, Selection, Stream
 from wherry.errors import TransientError, WherryError
 from wherry.failpoints import failpoint
@@ -48,7 +48,9 @@ def sync(
     began = time.monotonic()
     watch = Watch(settings.limits, events, stop, give_up)
     planner = new_source()
-    planner.run = Run(stop=stop, memory=settings.memory)
+    given = planner.run = Run(
+        stop=stop, memory=settings.memory, folder=settings.folder, conceal=settings.conceal, resting=watch.resting
+    )
     destination.tell = lambda text: events.message(level="warning", text=text)
     destination.memory = settings.memory // 2  # a quarter is the lanes' byte budget, the rest for what is in flight
     session: Session | None = None
@@ -70,9 +72,7 @@ def sync(
         failpoint("K01")
         prepared = prepare(streams, stored, names, settings)
         refuse_unheard([c.selection for c in prepared.choices], settings.wishes, planner.filters)
-        context = _context(
-            prepared, session, recorded, destination, new_source, events, watch, stop, settings, planner.run.shared
-        )
+        context = _context(prepared, session, recorded, destination, new_source, events, watch, stop, settings, given)
         _announce(context, prepared, session, labels)
         _miss(context, stored, {s.path for s in offered}, settings.wishes)
         _work(planner, context, prepared, settings)
@@ -133,7 +133,7 @@ def _close(session: Session, word: str, watch: Watch, events: Any) -> None:
 def _context(
     prepared: Prepared, session: Session, recorded: Mapping[tuple[str, str], str], destination: Destination,
     new_source: Callable[[], Source], events: Any, watch: Watch, stop: threading.Event, settings: Settings,
-    shared: Shared,
+    given: Run,
 ) -> Context:  # fmt: skip
     limits = destination.capabilities
     by_path = {c.selection.stream.path: c for c in prepared.choices}
@@ -150,7 +150,7 @@ def _context(
         schema=prepared.names.schema, events=events, stop=stop, watch=watch, commit_every=settings.commit_every,
         names=name_map(recorded, limits),
         budget=Budget(settings.memory // 4, 1, settings.memory), max_rejects=settings.max_rejects, choices=by_path,
-        select=select, load_id=settings.load_id, shared=shared, unsettled=set(prepared.unsettled),
+        select=select, load_id=settings.load_id, run=given, unsettled=set(prepared.unsettled),
     )  # fmt: skip
 
 

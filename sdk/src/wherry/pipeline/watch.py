@@ -41,6 +41,8 @@ class _Wait:
     side: str
     what: str
     since: float
+    until: float | None = None
+    """Of a wait that the source has chosen: its end."""
 
 
 class Interrupt(KeyboardInterrupt):
@@ -69,7 +71,7 @@ class Watch:
         self._began = time.monotonic()
         self._to_stop: float | None = None
         self._waits: dict[int, _Wait] = {}
-        self._still = 0.0
+        self._still = self._rested = 0.0
         self._due = limits.quiet
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -90,12 +92,28 @@ class Watch:
         with self._lock:
             before = self._waits.get(me)
             self._waits[me] = _Wait(side, what, time.monotonic())
-            self._still = 0
+            self._still = self._rested = 0
         try:
             yield
         finally:
             with self._lock:
-                self._still = 0
+                self._still = self._rested = 0
+                if before is None:
+                    del self._waits[me]
+                else:
+                    self._waits[me] = before
+
+    @contextmanager
+    def resting(self, why: str, seconds: float) -> Iterator[None]:
+        """A thread of a source waits on purpose for so long: people are told why, and it is no standstill."""
+        me, now = threading.get_ident(), time.monotonic()
+        with self._lock:
+            before = self._waits.get(me)
+            self._waits[me] = _Wait("source", why, now, now + seconds)
+        try:
+            yield
+        finally:
+            with self._lock:
                 if before is None:
                     del self._waits[me]
                 else:
@@ -142,14 +160,16 @@ class Watch:
             self._give_up(self.verdict or (expired(limits.run) if self.expired else Stopped()))
         with self._lock:
             self._still += passed
-            still, waits = self._still, sorted(self._waits.values(), key=lambda wait: wait.since)
+            waits = sorted(self._waits.values(), key=lambda wait: (wait.until is None, wait.since))
+            self._rested += passed if waits and waits[0].until is not None else 0
+            still, stalled = self._still, self._still - self._rested
         if still < limits.quiet:
             self._due = limits.quiet
         if waits and still >= self._due:
             self._due = still + min(still, LONGEST)
             self._events.waiting(seconds=still, side=waits[0].side, what=waits[0].what + self._held(waits[0]))
-        if waits and self.verdict is None and limits.stall is not None and still >= limits.stall:
-            self._condemn(waits[0], still)
+        if waits and self.verdict is None and limits.stall is not None and stalled >= limits.stall:
+            self._condemn(waits[0], stalled)
 
     def _held(self, wait: _Wait) -> str:
         """Who holds what is waited for, if the destination tells soon."""

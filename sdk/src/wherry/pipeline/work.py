@@ -11,7 +11,7 @@ from typing import Any
 
 from wherry.contracts.destination import Destination, Session
 from wherry.contracts.loading import Applied, Counts, Entry, Target
-from wherry.contracts.source import Shared, Source
+from wherry.contracts.source import Run, Source
 from wherry.contracts.values import Bookmark, JsonValue, Progress, ReadPlan, Selection, Split, Stream
 from wherry.contracts.wire import from_json, to_json
 from wherry.errors import StateError
@@ -47,7 +47,8 @@ class Context:
     choices: dict[str, Choice]
     select: Callable[[Stream], Selection | None]
     load_id: bool = True
-    shared: Shared = field(default_factory=Shared)
+    run: Run = field(default_factory=Run)
+    """What each lane's source is given, but for its share of the bytes."""
     published: set[str] = field(default_factory=set)
     """Streams that this run has rebuilt: what comes after adds to them."""
     unsettled: set[str] = field(default_factory=set)
