@@ -9,6 +9,7 @@ depth: the composers of the YAML libraries end the process on a file of opening 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ DEPTH = 50
 Path = tuple[str | int, ...]
 _TAG = "tag:yaml.org,2002:"
 _NULL = ("", "~", "null", "Null", "NULL")
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?")
 _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 
 
@@ -41,14 +43,17 @@ class Document:
         return self.lines.get(path, 1)
 
 
-def parse(text: str, name: str) -> Document:
-    """The document in `text`; UsageError says `name` and the line."""
+def parse(text: str, name: str, *, numbers: bool = False) -> Document:
+    """The document in `text`; UsageError says `name` and the line.
+
+    numbers: plain words that JSON would read as numbers are numbers; for documents that say of no key what it holds.
+    """
     import yaml
 
     if len(text) > SIZE:
         raise UsageError(f"{name} is larger than {SIZE >> 20} MiB", next="split the project")
     events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    builder = _Builder(name, events)
+    builder = _Builder(name, events, numbers)
     try:
         return Document(builder.document(), builder.lines)
     except yaml.MarkedYAMLError as error:
@@ -90,8 +95,9 @@ class _Built:
 
 
 class _Builder:
-    def __init__(self, name: str, events: Iterator[Any]) -> None:
+    def __init__(self, name: str, events: Iterator[Any], numbers: bool) -> None:
         self.name = name
+        self._numbers = numbers
         self.lines: dict[Path, int] = {}
         self._events = events
         self._anchors: dict[str, _Built] = {}
@@ -127,7 +133,7 @@ class _Builder:
     def _content(self, event: Any, path: Path) -> _Built:
         if self._is(event, "Scalar"):
             self._tagged(event, "str")
-            return _Built(_scalar(event))
+            return _Built(_scalar(event, self._numbers))
         if self._is(event, "SequenceStart"):
             self._tagged(event, "seq")
             items: list[_Built] = []
@@ -170,13 +176,15 @@ def _around(value: Any, items: list[_Built]) -> _Built:
     return _Built(value, 1 + sum(i.size for i in items), 1 + max((i.depth for i in items), default=0))
 
 
-def _scalar(event: Any) -> Any:
+def _scalar(event: Any, numbers: bool) -> Any:
     text = event.value
     if event.style or event.tag:  # quoted, or said to be text
         return text
     if text in _NULL:
         return None
-    return text in _TRUE if text in _TRUE + _FALSE else text
+    if text in _TRUE + _FALSE:
+        return text in _TRUE
+    return json.loads(text) if numbers and _NUMBER.fullmatch(text) else text
 
 
 def _error(name: str, line: int, what: str) -> UsageError:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.dataclasses import is_pydantic_dataclass
 from pydantic_core import ErrorDetails
 
 from wherry.near import did_you_mean, near
 
 Path = tuple[str | int, ...]
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +32,18 @@ class Refusal:
     remedy: str | None = None
 
 
-def explain(error: ValidationError, model: type[BaseModel], data: Any) -> Refusal:
+def explain(error: ValidationError, model: type[Any], data: Any) -> Refusal:
     """The first error of a validation of `data`, the raw input: it tells keys from pydantic's names of branches."""
     details = error.errors(include_url=False, include_input=False)
     located = [(_path(detail["loc"], data), detail) for detail in details]
     # of the branches of a union, the one that got furthest is the one that was meant
-    path, detail = max(located, key=lambda item: (len(item[0]), item[1]["type"] == "extra_forbidden"))
+    path, detail = max(located, key=lambda item: (len(item[0]), item[1]["type"] in _UNKNOWN))
     first, first_detail = located[0]
     if path[: len(first)] != first:
         path, detail = first, first_detail
     kind, key = detail["type"], str(path[-1]) if path else "the file"
-    if kind == "extra_forbidden":
-        known = list(fields(model_at(model, path[:-1])))
+    if kind in _UNKNOWN:
+        known = list(fields(model_at(model, path[:-1], data)))
         remedy = None if near(key, known) else f"keys known here: {', '.join(known)}"
         return Refusal(path, f"unknown key {key!r}{did_you_mean(key, known)}", remedy=remedy)
     if kind == "missing":
@@ -49,30 +51,54 @@ def explain(error: ValidationError, model: type[BaseModel], data: Any) -> Refusa
     return Refusal(path, f"{key} {_accepted(detail)}", shown=True)
 
 
-def fields(model: type[BaseModel] | None) -> dict[str, Any]:
-    """Fields of a model by the name that users write."""
-    return {info.alias or name: info for name, info in (model.model_fields if model else {}).items()}
+def fields(model: type[Any] | None) -> dict[str, Any]:
+    """Fields of a model (or pydantic dataclass) by the name that users write."""
+    found = {} if model is None else model.__pydantic_fields__
+    return {info.alias or info.serialization_alias or name: info for name, info in found.items()}
 
 
-def model_at(model: type[BaseModel] | None, path: Path) -> type[BaseModel] | None:
-    """The model that the keys of `path` lead to, if there is one."""
+def model_at(model: type[Any] | None, path: Path, data: Any = None) -> type[Any] | None:
+    """The model that the keys of `path` lead to, if there is one; of several, the one whose `type` the data name."""
     annotation: Any = model
     for step in path:
-        found = model_of(annotation)
+        found = _meant(annotation, data)
+        data = _within(data, step)
         if found is not None:
             annotation = fields(found)[str(step)].annotation if str(step) in fields(found) else None
         else:
-            annotation = next((a for a in reversed(typing.get_args(annotation))), None)
-    return model_of(annotation)
+            annotation = next((a for a in reversed(typing.get_args(annotation)) if a is not ...), None)
+    return _meant(annotation, data)
 
 
-def model_of(annotation: Any) -> type[BaseModel] | None:
+def model_of(annotation: Any) -> type[Any] | None:
     """The model in a type such as `Model | None`, if there is one."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
-        return next(filter(None, map(model_of, typing.get_args(annotation))), None)
-    return None
+    return next(_models(annotation), None)
+
+
+def _models(annotation: Any) -> Iterator[type[Any]]:
+    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_pydantic_dataclass(annotation)):
+        yield annotation
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+        for part in typing.get_args(annotation):
+            yield from _models(part)
+
+
+def _meant(annotation: Any, data: Any) -> type[Any] | None:
+    found = list(_models(annotation))
+    word = _within(data, "type")
+    of_type = [model for model in found if word is not None and _default(model, "type") == word]
+    return next(iter(of_type or found), None)
+
+
+def _default(model: type[Any], name: str) -> Any:
+    return model.__pydantic_fields__[name].default if name in model.__pydantic_fields__ else None
+
+
+def _within(data: Any, step: str | int) -> Any:
+    try:
+        return data[step]
+    except (TypeError, KeyError, IndexError):
+        return None
 
 
 def _path(location: Sequence[str | int], data: Any) -> Path:

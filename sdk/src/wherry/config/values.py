@@ -86,6 +86,18 @@ def configure(
     return Configured(reference, config, origins, notes, option)
 
 
+def pointed_at(
+    reference: Reference, model: type[ConnectorConfig], *, environment: Environment, folder: Path,
+    sets: Sequence[str] = (),
+) -> str | None:  # fmt: skip
+    """What the field that `model.reference` names will hold, wherever it was said; None: nobody said it."""
+    if model.reference is None:
+        return None
+    option = "--set" if reference.kind == "source" else "--dest-set"
+    setting = _gather(reference, model, environment, sets, option).get(model.reference)
+    return None if setting is None else str(Elsewheres(environment, folder).resolved(setting).value)
+
+
 def _gather(
     reference: Reference, model: type[ConnectorConfig], environment: Environment, sets: Sequence[str], option: str
 ) -> dict[str, Setting]:

@@ -48,7 +48,8 @@ class Stream:
     list<int16>: positions in `schema` of the columns that the update leaves alone).
     part: the column that names the part (a file) each row came from; see `Mark.parts`.
     cursors: columns that the author vouches for as cursors.  incarnation: changes when the thing behind the name was
-    recreated or restored.  notes: advice for the plan, one line each ("updated_at has no index").
+    recreated or restored.  lookback: what `Selection.lookback` is where the user does not say.  notes: advice for the
+    plan, one line each ("updated_at has no index").
     """
 
     name: str
@@ -63,6 +64,7 @@ class Stream:
     row_estimate: int | None = None
     cursors: tuple[str, ...] = ()
     incarnation: str = ""
+    lookback: float = 0
     notes: tuple[str, ...] = ()
 
     @property

@@ -144,7 +144,7 @@ def _settle(stream: Stream, wish: Wish, remembered: Mapping[str, Any]) -> Select
         where=wish.where if wish.where is not None else known.get("where"),
         start=wish.start if wish.start is not None else known.get("start"),
         end=wish.end,
-        lookback=wish.lookback if wish.lookback is not None else known.get("lookback", 0),
+        lookback=wish.lookback if wish.lookback is not None else known.get("lookback", stream.lookback if cursor else 0),
         nulls=wish.nulls or known.get("nulls", "include"),
         table=wish.table or known.get("table"),
         types=wish.types if wish.types is not None else known.get("types", {}),
@@ -177,7 +177,7 @@ def _check(s: Selection) -> None:
         raise UsageError(
             f"mode {s.mode} needs a key, and stream {path} has none", key="key", next="name it: --key COLUMN"
         )
-    if s.mode == "append" and s.lookback and not s.key:
+    if s.mode == "append" and s.lookback > s.stream.lookback and not s.key:
         raise UsageError(f"append with a look-back needs a key for stream {path}", key="lookback", next="--key COLUMN")
     unknown = [c for c in s.types if names and c not in names]
     if unknown:

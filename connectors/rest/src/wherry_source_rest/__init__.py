@@ -1,0 +1,1 @@
+"""Wherry source: REST APIs that a manifest describes."""

@@ -1,0 +1,301 @@
+"""One read of one stream: parents and items, windows, pages; bytes fetched ahead, rows and bookmarks in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wherry.contracts.source import Run
+from wherry.contracts.values import Batch, Bookmark, Mark, Selection
+from wherry.http.ahead import Ahead
+from wherry.http.client import Client
+from wherry.http.paging import Cycle, pager
+from wherry.http.values import Answer
+from wherry.json_rows import Parsed, Records, declared
+from wherry.rest import template
+from wherry.rest.body import PageBody, no_records, objects
+from wherry.rest.models import Manifest, RestStream
+from wherry.rest.progress import CURSOR, SEEN, Reached, server_time
+from wherry.rest.requests import paging, request
+from wherry.rest.rows import Shaping, column
+from wherry.rest.template import ABSENT, Values
+from wherry.rest.window import SETTLED, Window, Windows, parameters
+
+PAGES = 20
+"""Pages parsed at once, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """A source at work. config: its values.  now: nanoseconds since 1970."""
+
+    manifest: Manifest
+    config: Mapping[str, Any]
+    client: Client
+    run: Run
+    now: Any
+
+    def stream(self, name: str) -> RestStream:
+        """A stream of the manifest."""
+        return next(stream for stream in self.manifest.streams if stream.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """For whom a stream is asked: a row of its parent, an item."""
+
+    parent: Mapping[str, Any] | None = None
+    item: Any = ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A page. end: the window that is over after it, where there is no page: then `body` is None."""
+
+    body: bytes | None
+    scope: Scope
+    window: Window
+    at: int = 0
+
+
+class Stopped(Exception):
+    """A rule said that the stream ends here, complete."""
+
+
+class Pages:
+    """Asks for the pages of a stream, one after the other."""
+
+    def __init__(self, api: Api, stream: RestStream) -> None:
+        self._api, self._stream = api, stream
+        self.began: int | None = None
+        """Nanoseconds by the server's clock when it answered first."""
+
+    def windows(self, windows: Windows | None) -> Iterator[Fetched]:
+        """All pages; after those of a window a mark that it is over, where windows may be told apart."""
+        outer = list(windows) if windows is not None else [Window()]
+        try:
+            if self._stream.parent is None:
+                for window in outer:
+                    for scope in self.scopes():
+                        yield from self._pages(scope, window)
+                    yield Fetched(None, Scope(), window)
+            else:
+                for scope in self.scopes():
+                    for window in outer:
+                        yield from self._pages(scope, window)
+        except Stopped:
+            return
+
+    def scopes(self) -> Iterator[Scope]:
+        """Each row of the parent with each item."""
+        for parent in self._parents():
+            for item in self._items():
+                yield Scope(parent, item)
+
+    def _items(self) -> Iterator[Any]:
+        given = self._stream.for_each
+        if given is None:
+            yield ABSENT
+            return
+        found = template.rendered(given, Values(config=self._api.config))
+        yield from found if isinstance(found, (list, tuple)) else [found]
+
+    def _parents(self) -> Iterator[Mapping[str, Any] | None]:
+        if self._stream.parent is None:
+            yield None
+            return
+        parent = self._api.stream(self._stream.parent)
+        pages = Pages(self._api, parent)
+        windows = first_windows(self._api, parent)
+        for fetched in pages.windows(windows):
+            self.began = self.began or pages.began
+            if fetched.body is not None:
+                for row in objects(fetched.body, parent.records):
+                    yield {**row, **included(parent, fetched.scope)}
+
+    def _pages(self, scope: Scope, window: Window) -> Iterator[Fetched]:
+        api, stream = self._api, self._stream
+        name = f"{api.manifest.name}, stream {stream.name}"
+        values = Values(
+            config=api.config, parent=scope.parent, item=scope.item, start=window.start, end=window.end
+        )  # fmt: skip
+        bounds = parameters(stream.incremental, window)
+        walk, cycle = pager(paging(api.manifest, stream, api.config), _number), Cycle(name)
+        step = walk.first()
+        while step is not None and not api.run.stop.is_set():
+            answer = api.client.send(request(api.manifest, stream, values, bounds, step), stream.on_response)
+            at = server_time(answer, api.now())
+            self.began = self.began or at
+            if answer.outcome == "stop":
+                raise Stopped
+            if answer.outcome != "ok" or (answer.status == 204 and not answer.body):
+                return
+            step = self._next(walk, answer, cycle, name)
+            yield Fetched(answer.body, scope, window, at)
+
+    def _next(self, walk: Any, answer: Answer, cycle: Cycle, name: str) -> Any:
+        step = walk.after(answer, PageBody(answer.body, self._stream.records, name))
+        if step is not None:
+            cycle.see(answer.body)
+        return step
+
+
+def first_windows(api: Api, stream: RestStream) -> Windows | None:
+    """The windows of a stream that is read from its beginning, for its children."""
+    return windows_of(api, stream, Selection(stream=_bare(stream)), None)
+
+
+def windows_of(api: Api, stream: RestStream, selection: Selection, known: Any) -> Windows | None:
+    """The windows of a read; None for a stream that is always read whole."""
+    incremental = stream.incremental
+    if incremental is None:
+        return None
+    start = template.rendered(incremental.start, Values(config=api.config))
+    return Windows(incremental, selection, start, known, api.now)
+
+
+def included(stream: RestStream, scope: Scope) -> dict[str, Any]:
+    """The fields of the parent that a row of the stream carries."""
+    if not stream.include_parent:
+        return {}
+    values = Values(parent=scope.parent)
+    prefix = f"_{stream.parent}_"
+    return {prefix + column(field): values.find("parent", field) for field in stream.include_parent}
+
+
+class Reading:
+    """One read of a stream, from a bookmark on."""
+
+    def __init__(self, api: Api, stream: RestStream, selection: Selection, bookmark: Bookmark | None) -> None:
+        self._api, self._stream, self._selection = api, stream, selection
+        incremental = stream.incremental if selection.cursor is not None or selection.start or selection.end else None
+        self._known = bookmark if incremental is not None and selection.cursor is not None else None
+        self._windows = windows_of(api, stream, selection, (self._known or {}).get(CURSOR)) or (
+            windows_of(api, stream, selection, None)
+        )
+        schema = declared(stream.schema) if stream.schema else None
+        self._records = Records(
+            stream.records, schema=schema, include_key=stream.include_key, flatten=stream.flatten,
+            name=f"stream {stream.name}",
+        )  # fmt: skip
+        self._shaping = Shaping(stream)
+        self._many = stream.parent is not None or stream.for_each is not None
+        self._ordered = bool(incremental and stream.incremental and stream.incremental.ordered and not self._many)
+        self._reached = None
+        if self._windows is not None and selection.cursor is not None:
+            self._reached = Reached(self._windows.order, self._known, stream.name, selection.cursor)
+        self._pages = Pages(api, stream)
+
+    def items(self) -> Iterator[Batch | Mark]:
+        """Batches and bookmarks."""
+        run, pages = self._api.run, self._pages.windows(self._windows)
+        fetched = Ahead(pages, lambda one: len(one.body or b""), run.bytes // 4, self._stream.name)
+        try:
+            yield from self._grouped(fetched)
+        finally:
+            fetched.close()
+        if not run.stop.is_set() and self._reached is not None:
+            yield Mark(bookmark=self._last())
+
+    def _grouped(self, fetched: Ahead[Fetched]) -> Iterator[Batch | Mark]:
+        """Pages of one window together, as many as are there."""
+        group: list[Fetched] = []
+        size, most = 0, max(1, self._api.run.bytes // 8)
+        for one in fetched:
+            if one.body is None or (group and one.window is not group[0].window):
+                yield from self._batches(group)
+                group, size = [], 0
+            if one.body is None:
+                yield from self._over(one)
+                continue
+            group.append(one)
+            size += len(one.body)
+            if size >= most or len(group) >= PAGES or not fetched.ready():
+                yield from self._batches(group)
+                group, size = [], 0
+        yield from self._batches(group)
+
+    def _batches(self, group: list[Fetched]) -> Iterator[Batch]:
+        if not group:
+            return
+        parsed = self._records.parse([one.body for one in group if one.body is not None])
+        if None in parsed.counts:
+            raise no_records(f"stream {self._stream.name}", self._stream.records)
+        path, rejected = self._selection.stream.path, parsed.rejected
+        for rows in self._shaped(parsed, group):
+            if rows.num_rows or rejected is not None:
+                bookmark = self._reached.bookmark() if self._ordered and self._reached is not None else None
+                yield Batch(stream=path, data=rows, bookmark=bookmark, rejected=rejected)
+                rejected = None
+
+    def _shaped(self, parsed: Parsed, group: list[Fetched]) -> Iterator[Any]:
+        scopes = [one.scope for one in group]
+        at = 0
+        for rows in parsed.batches:
+            rows = self._shaping.apply(rows, parsed.counts, scopes, at)
+            at += rows.num_rows
+            yield self._within(rows, group[0].window)
+
+    def _within(self, rows: Any, window: Window) -> Any:
+        """The rows of the window; takes note of how far they reach."""
+        cursor = self._selection.cursor
+        if cursor is None or self._windows is None or cursor not in rows.schema.names:
+            return rows
+        ranks = self._windows.order.ranks(rows.column(cursor))
+        mask = window.keep(ranks, self._stream.name, cursor)
+        if mask is not None:
+            rows = rows.filter(mask)
+            ranks = filtered(ranks, mask)
+        if self._reached is not None:
+            self._reached.see(rows.column(cursor), ranks)
+        return rows
+
+    def _over(self, one: Fetched) -> Iterator[Mark]:
+        """A window is over: its end is a bookmark, once it lies back far enough."""
+        window, reached, windows = one.window, self._reached, self._windows
+        if window.last or reached is None or windows is None:
+            return
+        if not windows.timely or window.high <= min(self._api.now(), self._pages.began or 0) - SETTLED:
+            reached.raise_to(window.high, windows.written(window.high))
+        yield Mark(bookmark=reached.bookmark())
+
+    def _last(self) -> Bookmark | None:
+        """Where the next read begins: what is certain to have been seen, which of rows in no order is no more than
+        what there was when the read began."""
+        assert self._reached is not None
+        assert self._windows is not None
+        top, began = self._reached.top, self._pages.began
+        found = self._reached.bookmark()
+        if self._ordered or found is None or top is None:
+            return found
+        incremental = self._stream.incremental
+        if self._windows.timely:
+            if began is None or top <= began or (incremental and incremental.newest_first and not self._many):
+                return found
+            known = (self._known or {}).get(CURSOR)
+            before = None if known is None else self._windows.order.rank(known)
+            return self._known if before is not None and before > began else {CURSOR: self._windows.written(began)}
+        if self._many and self._selection.mode != "append":
+            low = (self._known or {}).get(SEEN, (self._known or {}).get(CURSOR))
+            return {CURSOR: low, SEEN: found[CURSOR]} if low != found[CURSOR] else found
+        return found
+
+
+def filtered(ranks: Any, mask: Any) -> Any:
+    """Those of the rows that a mask keeps."""
+    if isinstance(ranks, list):
+        return [rank for rank, kept in zip(ranks, mask.to_pylist(), strict=True) if kept]
+    return ranks.filter(mask)
+
+
+def _number(value: Any, what: str) -> int:
+    return template.number(value, Values(), what)
+
+
+def _bare(stream: RestStream) -> Any:
+    import pyarrow as pa
+
+    from wherry.contracts.values import Stream
+
+    return Stream(name=stream.name, schema=pa.schema([]))

@@ -1,0 +1,99 @@
+"""What is done to the rows of a page beyond parsing: columns of the parent, nested cursors, deletes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wherry.contracts.values import DELETE, OP, UPSERT
+from wherry.rest.models import Deleted, RestStream
+
+if TYPE_CHECKING:
+    from wherry.rest.reading import Scope
+
+
+def column(path: str) -> str:
+    """The column of a path in the record: a nested one is called as `flatten` would call it."""
+    return path.replace(".", "__")
+
+
+class Shaping:
+    """Shapes batches of one stream."""
+
+    def __init__(self, stream: RestStream) -> None:
+        self._stream = stream
+        paths = [*stream.primary_key, *([stream.incremental.cursor] if stream.incremental else [])]
+        self._lifted = () if stream.flatten else tuple(path for path in paths if "." in path)
+        self._types: dict[str, pa.DataType] = {}
+
+    def apply(self, rows: Any, counts: Sequence[int | None], scopes: Sequence[Scope], at: int) -> Any:
+        """The batch with what belongs to it. counts, scopes: rows of each page, and for whom it was asked.
+
+        at: rows of the pages that earlier batches had.
+        """
+        for path in self._lifted:
+            found = _nested(rows, path.split("."))
+            if found is not None:
+                rows = rows.append_column(column(path), found)
+        if self._stream.include_parent:
+            rows = self._with_parent(rows, counts, scopes, at)
+        if self._stream.deleted is not None:
+            rows = rows.append_column(pa.field(OP, pa.int8(), nullable=False), _operations(rows, self._stream.deleted))
+        return rows
+
+    def _with_parent(self, rows: Any, counts: Sequence[int | None], scopes: Sequence[Scope], at: int) -> Any:
+        from wherry.rest.reading import included
+
+        made = [included(self._stream, scope) for scope in scopes]
+        places = pa.array([n for n, count in enumerate(counts) for _ in range(count or 0)], pa.int32())
+        places = places.slice(at, rows.num_rows)
+        for name in made[0]:
+            values = [_plain(one[name]) for one in made]
+            rows = rows.append_column(name, self._typed(name, values).take(places))
+        return rows
+
+    def _typed(self, name: str, values: list[Any]) -> pa.Array:
+        """The values as a column whose type stays, once it is known; of several kinds, as text."""
+        known = self._types.get(name)
+        try:
+            found = pa.array(values, known)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            found = pa.array([None if v is None else v if isinstance(v, str) else json.dumps(v) for v in values])
+        if not pa.types.is_null(found.type):
+            self._types[name] = found.type
+        return found
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (Mapping, list)) else value
+
+
+def _nested(rows: Any, steps: list[str]) -> pa.Array | None:
+    """The values of a field within structs; None if it is not there."""
+    if steps[0] not in rows.schema.names:
+        return None
+    found = rows.column(steps[0])
+    for step in steps[1:]:
+        if not pa.types.is_struct(found.type) or found.type.get_field_index(step) < 0:
+            return None
+        found = pc.struct_field(found, step)
+    return found
+
+
+def _operations(rows: Any, deleted: Deleted) -> pa.Array:
+    found = _nested(rows, deleted.path.split("."))
+    if found is None:
+        return pa.repeat(pa.scalar(UPSERT, pa.int8()), rows.num_rows)
+    if deleted.exists:
+        gone = found.is_valid()
+    else:
+        try:
+            gone = pc.fill_null(pc.equal(found, pa.scalar(deleted.equals, found.type)), False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+            text = deleted.equals if isinstance(deleted.equals, str) else json.dumps(deleted.equals)
+            gone = pa.array([value is not None and str(value) == text for value in found.to_pylist()], pa.bool_())
+    return pc.if_else(gone, pa.scalar(DELETE, pa.int8()), pa.scalar(UPSERT, pa.int8()))
