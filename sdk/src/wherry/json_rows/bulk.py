@@ -65,7 +65,7 @@ class JsonBlock:
         shape = JsonShape({"object"}, fields={f.name: shape_of(f.type) for f in table.schema})
         if not self._matches(LONG_NUMBER):
             return shape
-        wanted = pa.schema([pa.field(f.name, _widened(f.type)) for f in table.schema])
+        wanted = pa.schema([pa.field(f.name, widened(f.type)) for f in table.schema])
         wide = self._bulk(wanted) if str(WIDE) in str(wanted) else table
         if wide is None:
             return self.exact_shape()
@@ -87,13 +87,13 @@ class JsonBlock:
             self.data.decode()
         except UnicodeDecodeError:
             return False
-        return not self._matches(WRONG_IN_BULK) and _shallow(self.data)
+        return not self._matches(WRONG_IN_BULK) and shallow(self.data)
 
     def _parsed(self) -> list[dict[str, Any]]:
         return exact.parse(self.rows, self.name, self.first)
 
     def _matches(self, pattern: str) -> bool:
-        return bool(pc.match_substring_regex(pa.array([self.data], pa.large_binary()), pattern)[0].as_py())
+        return matches(self.data, pattern)
 
     def _bulk(self, schema: pa.Schema | None) -> pa.Table | None:
         """None when Arrow's parser refuses the text. Lines are parsed by several threads, if none is very long."""
@@ -120,7 +120,27 @@ def _read(data: bytes, schema: pa.Schema | None, piece: int | None) -> pa.Table 
         return None
 
 
-def _shallow(data: bytes) -> bool:
+def matches(data: bytes, pattern: str) -> bool:
+    """Whether the pattern is somewhere in the text."""
+    return bool(pc.match_substring_regex(pa.array([data], pa.large_binary()), pattern)[0].as_py())
+
+
+def same_numbers(array: pa.Array, wide: pa.Array) -> bool:
+    """Whether each double in `array` prints as its number, which stands in `wide` in type `WIDE`."""
+    type = array.type
+    if pa.types.is_struct(type):
+        known = [field.name for field in wide.type]
+        return all(
+            same_numbers(array.field(i), wide.field(known.index(field.name)))
+            for i, field in enumerate(type)
+            if field.name in known
+        )
+    if pa.types.is_list(type):
+        return not pa.types.is_list(wide.type) or same_numbers(array.flatten(), wide.flatten())
+    return not pa.types.is_floating(type) or len(array) == array.null_count or _same(array, wide)
+
+
+def shallow(data: bytes) -> bool:
     """Whether nesting is surely below the limit: pairs of brackets vanish level by level."""
     left = data.translate(None, NO_BRACKETS)
     for _ in range(exact.DEEPEST):
@@ -137,12 +157,12 @@ def _shallow(data: bytes) -> bool:
     return not left
 
 
-def _widened(type: pa.DataType) -> pa.DataType:
+def widened(type: pa.DataType) -> pa.DataType:
     """The type with each number in `WIDE`, in which Arrow's parser keeps every digit or refuses."""
     if pa.types.is_struct(type):
-        return pa.struct([pa.field(f.name, _widened(f.type)) for f in type])
+        return pa.struct([pa.field(f.name, widened(f.type)) for f in type])
     if pa.types.is_list(type):
-        return pa.list_(_widened(type.value_type))
+        return pa.list_(widened(type.value_type))
     if pa.types.is_floating(type):
         return WIDE
     return pa.string() if pa.types.is_timestamp(type) else type

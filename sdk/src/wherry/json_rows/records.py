@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.json as pj
 
 from wherry.errors import DataError
 from wherry.json_rows import exact
-from wherry.json_rows.convert import Rejects, columns
-from wherry.json_rows.evolve import evolve
+from wherry.json_rows.bulk import PIECE
+from wherry.json_rows.convert import Rejects, columns, fit
+from wherry.json_rows.evolve import evolve, natural
+from wherry.json_rows.find import count
+from wherry.json_rows.flatten import flat_arrays, flat_fields, flat_row, flat_shapes
 from wherry.json_rows.paths import steps, walk
 from wherry.json_rows.shape import JsonShape
+from wherry.json_rows.wire import Documents, Found, UnfitError, Wire, converts
+from wherry.pipeline.lattice import InexactError
 
 BOM = b"\xef\xbb\xbf"
+PARTS = 16
+"""Into how many parts documents are cut to find those that do not fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,18 +66,22 @@ class Records:
         flatten: bool = False,
         name: str = "",
     ) -> None:
+        self._path = path
         self._steps = steps(path)
-        self._declared: dict[str, pa.Field] = {field.name: field for field in schema or ()}
+        declared = {field.name: field for field in schema or ()}
+        self._declared = flat_fields(declared) if flatten else declared
         self._key = include_key
         self._flatten = flatten
         self._name = name
         self._shape = JsonShape({"object"})
+        self._as_list: bool | None = None
         self._given: dict[str, pa.Field] = dict(self._declared)
+        self._bodies = 0
         self._row = 0
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns known so far, in the order they were seen, declared ones first."""
+        """The columns given out so far, in the order they were seen, declared ones first."""
         return pa.schema(list(self._given.values()))
 
     def parse(self, bodies: Sequence[bytes]) -> Parsed:
@@ -77,7 +90,10 @@ class Records:
         Raises `DataError` for a body that is not JSON, a record that is no object, a key given twice, half of a
         surrogate pair, NaN, and nesting over 100 levels; it names body and record, from 1, never a value.
         """
-        return self._exactly(bodies)
+        texts = [body.removeprefix(BOM).strip() for body in bodies]
+        if not texts:
+            return Parsed(batches=(), counts=())
+        return self._parse(texts, Documents.of(texts), {})
 
     def parse_lines(self, block: bytes, only: Mapping[str, str] | None = None) -> Parsed | None:
         """The records of JSON lines: each line is a body. Blank lines count as none.
@@ -86,55 +102,146 @@ class Records:
         line has another: then `line_members` tells which.
         """
         lines = [line for line in block.split(b"\n") if line.strip()]
-        if only:
+        if not lines:
+            return Parsed(batches=(), counts=())
+        whole = Documents(b"\n".join([*lines, b""]), len(lines), max(map(len, lines)) + 1, root=False)
+        found = self._read(whole, only or {})
+        if found is None and only:
             held = line_members(block, tuple(only))
-            if any(held.column(name).to_pylist() != [text] * held.num_rows for name, text in only.items()):
+            if any(held.column(name).to_pylist() != [text] * len(lines) for name, text in only.items()):
                 return None
-        return self._exactly(lines)
+        return self._parse(lines, whole, only or {}, found)
+
+    def _parse(
+        self, bodies: Sequence[bytes], documents: Documents, texts: Mapping[str, str], found: Found | None = None
+    ) -> Parsed:
+        found = found or self._read(documents, texts)
+        if found is None and self._learn(bodies, documents.root):
+            found = self._read(documents, texts)
+        parsed = None if found is None else self._converted(found, bodies)
+        if parsed is None:
+            parsed = self._exactly(bodies)
+        self._bodies += len(bodies)
+        self._row += parsed.rows + (0 if parsed.rejected is None else parsed.rejected.num_rows)
+        return parsed
+
+    def _read(self, documents: Documents, texts: Mapping[str, str]) -> Found | None:
+        """The records in bulk; None if that may go wrong."""
+        if self._as_list is None or self._key is not None:
+            return None
+        try:
+            return Wire(self._shape, self._steps, self._as_list).read(documents, texts)
+        except UnfitError:
+            return None
+
+    def _learn(self, bodies: Sequence[bytes], root: bool) -> bool:
+        """Look exactly at those bodies that cannot be read in bulk. Whether that changed what is known."""
+        before = natural("", self._shape), self._as_list
+        size = max(1, len(bodies) // PARTS)
+        for start in range(0, len(bodies), size):
+            part = bodies[start : start + size]
+            documents = Documents.of(part)
+            if not root:
+                documents = Documents(b"\n".join([*part, b""]), len(part), documents.longest, root=False)
+            if self._read(documents, {}) is None:
+                self._shape.merge(exact.observe(self._rows(part, start)[0]))
+        return before != (natural("", self._shape), self._as_list)
+
+    def _converted(self, found: Found, bodies: Sequence[bytes]) -> Parsed | None:
+        """Records in natural types into the columns' own; None if a value is to be looked at."""
+        shapes = self._columns()
+        fields = self._fields(shapes)
+        if not all(converts(shape, fields[name]) for name, shape in shapes.items()):
+            return None
+        schema = pa.schema(list(fields.values()))
+        try:
+            batches = tuple(self._batch(piece, schema) for piece in found.records if len(piece))
+        except InexactError:
+            return None
+        counts = [count(body, self._path) if n is None else n for n, body in zip(found.counts, bodies, strict=True)]
+        self._given = fields
+        return Parsed(batches=batches, counts=tuple(counts))
+
+    def _batch(self, records: pa.StructArray, schema: pa.Schema) -> pa.RecordBatch:
+        if self._flatten:
+            arrays = flat_arrays(records, self._shape.fields, self._declared)
+        else:
+            arrays = {field.name: column for field, column in zip(records.type, records.flatten(), strict=True)}
+        fitted = [fit(arrays[f.name], f.type) if f.name in arrays else pa.nulls(len(records), f.type) for f in schema]
+        return pa.RecordBatch.from_arrays(fitted, schema=schema)
 
     def _exactly(self, bodies: Sequence[bytes]) -> Parsed:
-        rows: list[dict[str, object]] = []
+        rows, counts = self._rows(bodies, 0)
+        self._shape.merge(exact.observe(rows))
+        shapes = self._columns()
+        fields = self._fields(shapes)
+        if self._flatten:
+            rows = [flat_row(row, self._shape.fields, self._declared) for row in rows]
+        rejects = Rejects(self._row)
+        batch = columns(rows, pa.schema(list(fields.values())), self._declared, shapes, rejects)
+        self._given = fields
+        return Parsed(
+            batches=(batch,) if batch.num_rows else (),
+            counts=tuple(rejects.subtract(counts)),
+            rejected=rejects.batch(),
+        )
+
+    def _columns(self) -> dict[str, JsonShape]:
+        return flat_shapes(self._shape.fields, self._declared) if self._flatten else self._shape.fields
+
+    def _fields(self, shapes: Mapping[str, JsonShape]) -> dict[str, pa.Field]:
+        """The columns' fields, those that were given out before first."""
+        none = JsonShape()
+        return {
+            name: evolve(name, self._given.get(name), shapes.get(name, none), self._declared.get(name))
+            for name in dict.fromkeys([*self._given, *shapes])
+        }
+
+    def _rows(self, bodies: Sequence[bytes], start: int) -> tuple[list[dict[str, Any]], list[int | None]]:
+        """The records of bodies by Python's parser. start: number of the first body in this call, for messages."""
+        rows: list[dict[str, Any]] = []
         counts: list[int | None] = []
-        for number, body in enumerate(bodies, 1):
-            found = self._records(exact.document(body.removeprefix(BOM), self._where(number)), number)
+        for number, body in enumerate(bodies, self._bodies + start + 1):
+            where = f"{self._name}, body {number}" if self._name else f"body {number}"
+            found = self._records(exact.document(body, where), where)
             counts.append(None if found is None else len(found))
             rows.extend(found or ())
-        self._shape.merge(exact.observe(rows))
-        for name, shape in self._shape.fields.items():
-            if name not in self._declared:
-                self._given[name] = evolve(name, self._given.get(name), shape)
-        rejects = Rejects(self._row)
-        batch = columns(rows, self.schema, frozenset(self._declared), rejects)
-        self._row += len(rows)
-        counts = rejects.subtract(counts)
-        return Parsed(batches=(batch,) if batch.num_rows else (), counts=tuple(counts), rejected=rejects.batch())
+        return rows, counts
 
-    def _records(self, document: object, body: int) -> list[dict[str, object]] | None:
-        found: list[dict[str, object]] | None = None
+    def _records(self, document: object, where: str) -> list[dict[str, Any]] | None:
+        found: list[dict[str, Any]] | None = None
         for key, value in walk(document, self._steps):
-            if isinstance(value, dict):
-                value = [value]
-            elif value is not None and not isinstance(value, list):
+            if isinstance(value, dict | list):
+                self._as_list = isinstance(value, list)
+            elif value is not None:
                 continue
             found = found or []
-            for record in value or ():
+            for record in [value] if isinstance(value, dict) else value or ():
                 if not isinstance(record, dict):
-                    raise DataError(f"{self._where(body)}, record {len(found) + 1} is not a JSON object")
+                    raise DataError(f"{where}, record {len(found) + 1} is not a JSON object")
                 found.append(record if self._key is None else {self._key: key, **record})
         return found
-
-    def _where(self, body: int) -> str:
-        return f"{self._name}, body {body}" if self._name else f"body {body}"
 
 
 def line_members(block: bytes, names: Sequence[str]) -> pa.Table:
     """Some members, at the top of each of the lines that are not blank, that are texts; NULL where they are not."""
-    found = [exact.document(line, f"line {n}") for n, line in enumerate(block.split(b"\n"), 1) if line.strip()]
-    return pa.table(
-        {name: [_text(one, name) for one in found] for name in names}, pa.schema({n: pa.string() for n in names})
-    )
+    schema = pa.schema([(name, pa.string()) for name in names])
+    lines = [line for line in block.split(b"\n") if line.strip()]
+    try:
+        table = pj.read_json(
+            pa.BufferReader(block),
+            read_options=pj.ReadOptions(block_size=max(PIECE, max(map(len, lines), default=0) + 64)),
+            parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+        )
+        if table.num_rows == len(lines):
+            return table
+    except pa.ArrowInvalid:
+        pass
+    return pa.table([pa.array(column, pa.string()) for column in zip(*_texts(lines, names), strict=True)], schema)
 
 
-def _text(document: object, name: str) -> str | None:
-    value = document.get(name) if isinstance(document, dict) else None
-    return value if type(value) is str else None
+def _texts(lines: Sequence[bytes], names: Sequence[str]) -> Iterator[list[str | None]]:
+    for number, line in enumerate(lines, 1):
+        held = exact.document(line, f"line {number}")
+        texts = [held.get(name) if isinstance(held, dict) else None for name in names]
+        yield [text if type(text) is str else None for text in texts]
