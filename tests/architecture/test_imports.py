@@ -10,13 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "sdk" / "src" / "wherry"
-GROUND = {"contracts", "errors", "near", "hookspecs", "failpoints", "telling", "limits"}
+GROUND = {"contracts", "errors", "near", "hookspecs", "failpoints", "telling", "limits", "instants"}
 ALLOWED = {
     "errors": set(),
     "near": set(),
     "hookspecs": set(),
     "failpoints": {"errors"},
     "telling": set(),
+    "instants": set(),
     "limits": {"errors"},
     "contracts": {"errors", "telling"},
     "host": GROUND | {"functions"},

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from wherry.contracts.values import Nulls
 from wherry.errors import DataError, StreamError
+from wherry.instants import instants, is_marked
 from wherry.pipeline.cells import Cells, cells, numbers, unit
 from wherry.pipeline.known import Known, known_rows, rows_json, text_of
 
@@ -74,9 +75,10 @@ class Boundary:
         if batch.num_rows == 0:
             return batch
         if self.cursor in batch.schema.names:
+            column = self._comparable(batch)
             if self._type is None:
-                self._set_type(batch.schema.field(self.cursor).type)
-            order = _order(batch.column(self.cursor))
+                self._set_type(column.type)
+            order = _order(column)
         else:
             order = pa.nulls(batch.num_rows, pa.int64())
         if order.null_count:
@@ -84,6 +86,16 @@ class Boundary:
         self._observe(batch, order)
         self._seen += batch.num_rows
         return self._drop_known(batch, order)
+
+    def _comparable(self, batch: pa.RecordBatch) -> pa.Array:
+        """The cursor's values as they are compared: texts that say instants are instants."""
+        field, column = batch.schema.field(self.cursor), batch.column(self.cursor)
+        if not is_marked(field):
+            return column
+        found = instants(column)
+        if found is None:
+            raise DataError(f"a text in cursor {self.cursor} says no time", column=self.cursor, next="another cursor")
+        return found
 
     def to_json(self, done: bool = True) -> dict[str, Any] | None:
         """What to keep in the envelope; None when no row was ever seen.
@@ -184,7 +196,7 @@ class Boundary:
             return
         self.unordered = self.unordered or self._falls(order)
         if self._top is None or top > self._top:
-            self._raise_top(top, batch.schema.field(self.cursor).type)
+            self._raise_top(top)
         if self.overflow:
             return
         near = pc.greater_equal(order, _scalar(self._floor, order.type))
@@ -204,9 +216,11 @@ class Boundary:
             return True
         return bool(pc.any(pc.less(values.slice(1), values.slice(0, len(values) - 1))).as_py())
 
-    def _raise_top(self, top: Any, cursor_type: pa.DataType) -> None:
+    def _raise_top(self, top: Any) -> None:
+        assert self._type is not None
         self._top = top
-        self._floor = top - _distance(top, self.lookback, cursor_type) if self.lookback else top
+        back = self.lookback and not isinstance(top, (str, bytes))  # texts have no distance
+        self._floor = top - _distance(top, self.lookback, self._type) if back else top
         if not self.lookback:
             self.overflow, self._rows = False, {}
         self._rows = {h: (v, n) for h, (v, n) in self._rows.items() if v >= self._floor}

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wherry.errors import StreamError
+from wherry.instants import instants
 
 SECOND = 10**9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -81,7 +82,7 @@ class Order:
             found = _cast(column, pa.timestamp("ns", "UTC"))
             return column.to_pylist() if found is None else found.cast(pa.int64())
         if pa.types.is_string(t):
-            found = _instants(column)
+            found = instants(column)
             if found is not None:
                 return found.cast(pa.int64())
             ranks = [self.rank(v) for v in column.to_pylist()]
@@ -124,15 +125,6 @@ def unit(format: str) -> float:
 def _nanoseconds(at: datetime) -> int:
     since = at - _EPOCH
     return (since.days * 86400 + since.seconds) * SECOND + since.microseconds * 1000
-
-
-def _instants(column: pa.Array) -> pa.Array | None:
-    """ISO texts as instants; None if some are none."""
-    for kind in (pa.timestamp("ns", "UTC"), pa.timestamp("ns")):
-        found = _cast(column, kind)
-        if found is not None:
-            return found.cast(pa.timestamp("ns", "UTC"))
-    return None
 
 
 def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array | None:

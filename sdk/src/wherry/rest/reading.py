@@ -6,16 +6,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from wherry.contracts.source import Run
 from wherry.contracts.values import Batch, Bookmark, Mark, Selection
 from wherry.http.ahead import Ahead
 from wherry.http.client import Client
 from wherry.http.paging import Cycle, pager
 from wherry.http.values import Answer
+from wherry.instants import marked
 from wherry.json_rows import Parsed, Records, declared
 from wherry.rest import template
 from wherry.rest.body import PageBody, no_records, objects
 from wherry.rest.models import Manifest, RestStream
+from wherry.rest.moments import refuse_mixed
 from wherry.rest.progress import CURSOR, SEEN, Reached, server_time
 from wherry.rest.requests import paging, request
 from wherry.rest.rows import Shaping, column
@@ -185,6 +189,7 @@ class Reading:
         self._reached = None
         if self._windows is not None and selection.cursor is not None:
             self._reached = Reached(self._windows.order, self._known, stream.name, selection.cursor)
+        self._instants = False
         self._pages = Pages(api, stream)
 
     def items(self) -> Iterator[Batch | Mark]:
@@ -243,6 +248,7 @@ class Reading:
         if cursor is None or self._windows is None or cursor not in rows.schema.names:
             return rows
         ranks = self._windows.order.ranks(rows.column(cursor))
+        rows = self._told(rows, cursor, ranks)
         mask = window.keep(ranks, self._stream.name, cursor)
         if mask is not None:
             rows = rows.filter(mask)
@@ -250,6 +256,16 @@ class Reading:
         if self._reached is not None:
             self._reached.see(rows.column(cursor), ranks)
         return rows
+
+    def _told(self, rows: Any, cursor: str, ranks: Any) -> Any:
+        """The rows, saying of texts that are compared as instants that they are; what is one stays one."""
+        place = rows.schema.get_field_index(cursor)
+        field = rows.schema.field(place)
+        said = pa.types.is_string(field.type) and isinstance(ranks, pa.Array) and pa.types.is_integer(ranks.type)
+        if self._instants and not said and len(ranks) - rows.column(cursor).null_count:
+            raise refuse_mixed(ranks, self._stream.name, cursor)
+        self._instants = self._instants or said
+        return rows.set_column(place, marked(field), rows.column(place)) if said else rows
 
     def _over(self, one: Fetched) -> Iterator[Mark]:
         """A window is over: its end is a bookmark, once it lies back far enough."""
