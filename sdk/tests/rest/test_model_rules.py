@@ -26,6 +26,6 @@ def test_orders_that_contradict_each_other_are_refused(fields: dict[str, Any], m
 
 def test_words_for_apis_that_list_newest_first_cap_a_query_or_tell_their_end() -> None:
     assert INCREMENTAL.validate_python({"cursor": "created_at", "newest_first": True}).newest_first
-    assert INCREMENTAL.validate_python({"cursor": "updated", "ordered": True, "anew_after": 10_000}).anew_after == 10_000
+    assert INCREMENTAL.validate_python({"cursor": "updated", "ordered": True, "anew_after": 100}).anew_after == 100
     assert Cursor("cursor", path="after_cursor", done="end_of_stream").done == "end_of_stream"
     assert NextUrl("next_page", done="end_of_stream").done == "end_of_stream"

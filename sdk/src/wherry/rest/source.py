@@ -135,9 +135,8 @@ class RestSource(Source):
         many = stream.parent is not None or stream.for_each is not None
         incremental, cursor = stream.incremental, self._cursor(stream)
         whole = many and not stream.primary_key
-        schema = declared(stream.schema) if stream.schema else pa.schema([])
         return Stream(
-            name=stream.name, schema=schema, primary_key=tuple(column(path) for path in stream.primary_key),
+            name=stream.name, schema=_offered(stream), primary_key=tuple(column(path) for path in stream.primary_key),
             cursor=None if whole else cursor, cursors=(cursor,) if cursor and not whole else (),
             ordered=bool(incremental and incremental.ordered and not many), changes=stream.deleted is not None,
             description=stream.description, lookback=lookback(incremental),
@@ -158,6 +157,13 @@ def _manifest_of(cls: type[RestSource]) -> Manifest:
         path = ".".join(map(str, error.refusal.path))
         what = f"{cls.__name__}: {path + ': ' if path else ''}{error.refusal.message}"
         raise UsageError(what, next=error.refusal.remedy or f"correct class {cls.__name__}") from None
+
+
+def _offered(stream: RestStream) -> pa.Schema:
+    """The declared columns; none, where key or cursor is not among them: the rows tell of the others then."""
+    schema = declared(stream.schema) if stream.schema else pa.schema([])
+    needed = [*stream.primary_key, *([stream.incremental.cursor] if stream.incremental is not None else [])]
+    return schema if {column(path) for path in needed} <= set(schema.names) else pa.schema([])
 
 
 def _snake(name: str) -> str:
