@@ -334,8 +334,8 @@ class Work:
         lasting = envelopes.open_(self._known.bookmark)
         found = {}
         for split in self.plan.splits:
-            again = split.bookmark == lasting.get("source") and not self.rebuilds
-            known = {s.stream.path for s in split.streams} if again else set()
+            again = split.bookmark == lasting.get("source")
+            known = {s.stream.path for s in split.streams if not self.rebuilt(s)} if again else set()
             boundaries = {p: b for p, b in lasting.get("boundary", {}).items() if p in known}
             if split.bookmark is None:  # no cursor value was ever seen: rows without one are all that is known
                 boundaries = {p: {"nulls": b["nulls"]} for p, b in boundaries.items() if "nulls" in b}

@@ -82,8 +82,11 @@ class ResumeTests(SourceBase):
         self, split: Split, found: list[Item], place: int, again: list[Item], cursors: Mapping[str, str | None]
     ) -> None:
         where = f"split {split.key}, bookmark {json.dumps(found[place].bookmark)[:200]}"
-        rest = _count(found[place + 1 :])
-        now = _count(again)
+        emptied = {stream for item in again if item.mark is not None for stream in item.mark.truncate}
+        if emptied:  # these begin anew: their earlier rows go
+            assert _of(emptied, again) == _of(emptied, found), where
+        rest = _count(found[place + 1 :]) - _of(emptied, found)
+        now = _count(again) - _of(emptied, again)
         parts = _parts(again)
         before = Counter({row: n for row, n in _count(found[: place + 1]).items() if not _in(row, parts)})
         if parts:  # a part that is read again replaces its earlier rows
@@ -96,6 +99,10 @@ class ResumeTests(SourceBase):
 
 def _count(found: list[Item]) -> Counter[tuple[str, Line]]:
     return Counter((item.stream, line) for item in found for line in item.lines())
+
+
+def _of(streams: set[str], found: list[Item]) -> Counter[tuple[str, Line]]:
+    return Counter({row: n for row, n in _count(found).items() if row[0] in streams})
 
 
 def _parts(found: list[Item]) -> set[tuple[str, str]]:
