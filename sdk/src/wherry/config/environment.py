@@ -13,10 +13,11 @@ from wherry.errors import UsageError
 
 LIMIT = 1 << 20
 """Bytes that a `.env` or a `${file:…}` may have."""
+# An atomic group, no possessive one: before Python 3.11.5 that loses matches.
 _LINE = re.compile(
     r"""[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*
         (?: '(?P<single>[^']*)' | "(?P<double>(?:[^"\\]|\\.)*)"
-          | (?P<plain>(?!['"])(?:[^\s\#]++|[ \t\f\v]++(?!\#|\r?(?:\n|\Z))|\r(?!\n|\Z)|(?<![ \t])\#)*+) )
+          | (?P<plain>(?!['"])(?>(?:[^\s\#]++|[ \t\f\v]++(?!\#|\r?(?:\n|\Z))|\r(?!\n|\Z)|(?<![ \t])\#)*)) )
         [ \t]*(?:(?<=[ \t'"])\#[^\n]*)?\r?(?:\n|\Z)""",
     re.VERBOSE | re.DOTALL,
 )
