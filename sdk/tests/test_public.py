@@ -19,7 +19,7 @@ Receipt ResourceError Run RunRecord SQL SchemaError Secret Selection Session Sou
 StateError Stream StreamError Target TransientError UsageError WherryError Writer exhausted failpoint from_json
 hookimpl public to_json Shared
 ApiKey Basic Bearer Cursor LinkHeader Login NextUrl NoAuth NoPaging OAuth2 Offset OnResponse Page RateLimit Retry Send
-ConfigField Deleted Incremental Manifest RestSource RestStream
+ConfigField Deleted Incremental Manifest RestSource RestStream PageOfRows pages
 source_from stream
 JsonBlock JsonShape NumberFacts Parsed Records json_elements json_lines line_members
 """

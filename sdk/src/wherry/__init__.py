@@ -86,6 +86,8 @@ if TYPE_CHECKING:
     from wherry.rest.models import Incremental as Incremental
     from wherry.rest.models import Manifest as Manifest
     from wherry.rest.models import RestStream as RestStream
+    from wherry.rest.pages import PageOfRows as PageOfRows
+    from wherry.rest.pages import pages as pages
     from wherry.rest.source import RestSource as RestSource
     from wherry.sql.compose import SQL as SQL
     from wherry.sql.compose import Identifier as Identifier
@@ -119,6 +121,7 @@ _HOME = {
     "wherry.json_rows.records": "Parsed Records line_members",
     "wherry.limits": "exhausted",
     "wherry.rest.models": "ConfigField Deleted Incremental Manifest RestStream",
+    "wherry.rest.pages": "PageOfRows pages",
     "wherry.rest.source": "RestSource",
     "wherry.sql.compose": "SQL Identifier Literal Part Quoting",
     "wherry.sql.destination": "SqlDestination",

@@ -324,5 +324,6 @@ def _show(value: Any, cursor_type: pa.DataType) -> str:
         return value.hex() if isinstance(value, bytes) else str(value)
     number = pa.scalar(int(value), pa.int32() if cursor_type.bit_width == 32 else pa.int64())
     if pa.types.is_timestamp(cursor_type) and cursor_type.tz is not None:
-        return str(number.cast(pa.timestamp(cursor_type.unit)).cast(pa.utf8())) + "Z"
+        text = str(number.cast(pa.timestamp(cursor_type.unit)).cast(pa.utf8()))
+        return (text.rstrip("0").rstrip(".") if cursor_type.unit == "ns" else text) + "Z"
     return str(number.cast(cursor_type).cast(pa.utf8()))

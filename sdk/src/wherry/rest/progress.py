@@ -66,8 +66,10 @@ def _literal(value: Any) -> Any:
     """An Arrow scalar as JSON keeps it, in full precision."""
     kind = value.type
     if pa.types.is_timestamp(kind):
-        text = str(value.cast(pa.timestamp(kind.unit)).cast(pa.string()).as_py())
-        return text.replace(" ", "T") + ("Z" if kind.tz else "")
+        text = str(value.cast(pa.timestamp(kind.unit)).cast(pa.string()).as_py()).replace(" ", "T")
+        while text.endswith("000") and "." in text:
+            text = text[:-3].rstrip(".")
+        return text + ("Z" if kind.tz else "")
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return value.as_py()
     return str(value.as_py())

@@ -12,18 +12,16 @@ from wherry.contracts.source import Run
 from wherry.contracts.values import Batch, Bookmark, Mark, Selection
 from wherry.http.ahead import Ahead
 from wherry.http.client import Client
-from wherry.http.paging import Cycle, pager
-from wherry.http.values import Answer
 from wherry.instants import marked
 from wherry.json_rows import Parsed, Records, declared
 from wherry.rest import template
-from wherry.rest.body import PageBody, no_records, objects
 from wherry.rest.models import Manifest, RestStream
 from wherry.rest.moments import refuse_mixed
 from wherry.rest.progress import CURSOR, SEEN, Reached, server_time
 from wherry.rest.requests import paging, request
 from wherry.rest.rows import Shaping, column
 from wherry.rest.template import ABSENT, Values
+from wherry.rest.walk import Complete, no_records, objects, walk
 from wherry.rest.window import SETTLED, Window, Windows, parameters
 
 PAGES = 20
@@ -60,11 +58,6 @@ class Fetched:
     body: bytes | None
     scope: Scope
     window: Window
-    at: int = 0
-
-
-class Stopped(Exception):
-    """A rule said that the stream ends here, complete."""
 
 
 class Pages:
@@ -74,10 +67,12 @@ class Pages:
         self._api, self._stream = api, stream
         self.began: int | None = None
         """Nanoseconds by the server's clock when it answered first."""
+        self._windows: Windows | None = None
 
     def windows(self, windows: Windows | None) -> Iterator[Fetched]:
         """All pages; after those of a window a mark that it is over, where windows may be told apart."""
         outer = list(windows) if windows is not None else [Window()]
+        self._windows = windows
         try:
             if self._stream.parent is None:
                 for window in outer:
@@ -88,7 +83,7 @@ class Pages:
                 for scope in self.scopes():
                     for window in outer:
                         yield from self._pages(scope, window)
-        except Stopped:
+        except Complete:
             return
 
     def scopes(self) -> Iterator[Scope]:
@@ -121,28 +116,48 @@ class Pages:
     def _pages(self, scope: Scope, window: Window) -> Iterator[Fetched]:
         api, stream = self._api, self._stream
         name = f"{api.manifest.name}, stream {stream.name}"
-        values = Values(
-            config=api.config, parent=scope.parent, item=scope.item, start=window.start, end=window.end
-        )  # fmt: skip
-        bounds = parameters(stream.incremental, window)
-        walk, cycle = pager(paging(api.manifest, stream, api.config), _number), Cycle(name)
-        step = walk.first()
+        asked, walk, cycle = window, self._walk(), Cycle(name)
+        step, rows = walk.first(), 0
         while step is not None and not api.run.stop.is_set():
-            answer = api.client.send(request(api.manifest, stream, values, bounds, step), stream.on_response)
+            answer = self._ask(scope, asked, step)
             at = server_time(answer, api.now())
             self.began = self.began or at
             if answer.outcome == "stop":
                 raise Stopped
             if answer.outcome != "ok" or (answer.status == 204 and not answer.body):
                 return
-            step = self._next(walk, answer, cycle, name)
+            body = PageBody(answer.body, stream.records, name)
+            step = walk.after(answer, body)
+            if step is not None:
+                cycle.see(answer.body)
+                rows += body.rows
+                asked, turned = self._turn(asked, body, rows)
+                if asked is None:
+                    step = None
+                elif turned:
+                    walk, rows = self._walk(), 0
+                    step = walk.first()
             yield Fetched(answer.body, scope, window, at)
 
-    def _next(self, walk: Any, answer: Answer, cycle: Cycle, name: str) -> Any:
-        step = walk.after(answer, PageBody(answer.body, self._stream.records, name))
-        if step is not None:
-            cycle.see(answer.body)
-        return step
+    def _walk(self) -> Pager:
+        return pager(paging(self._api.manifest, self._stream, self._api.config), _number)
+
+    def _ask(self, scope: Scope, window: Window, step: Step) -> Answer:
+        api, stream = self._api, self._stream
+        values = Values(config=api.config, parent=scope.parent, item=scope.item, start=window.start, end=window.end)
+        bounds = parameters(stream.incremental, window)
+        return api.client.send(request(api.manifest, stream, values, bounds, step), stream.on_response)
+
+    def _turn(self, asked: Window, body: PageBody, rows: int) -> tuple[Window | None, bool]:
+        """What to ask for after a page that is not the last: the same, or from its last row on (True); None: no more."""
+        incremental, windows = self._stream.incremental, self._windows
+        if incremental is None or windows is None or not (incremental.newest_first or incremental.anew_after):
+            return asked, False
+        last = body.last(incremental.cursor)
+        if incremental.newest_first:
+            return (None if windows.behind(asked, last) else asked), False
+        later = windows.anew(asked, last) if rows >= (incremental.anew_after or 0) else None
+        return (asked, False) if later is None else (later, True)
 
 
 def first_windows(api: Api, stream: RestStream) -> Windows | None:
@@ -303,10 +318,6 @@ def filtered(ranks: Any, mask: Any) -> Any:
     if isinstance(ranks, list):
         return [rank for rank, kept in zip(ranks, mask.to_pylist(), strict=True) if kept]
     return ranks.filter(mask)
-
-
-def _number(value: Any, what: str) -> int:
-    return template.number(value, Values(), what)
 
 
 def _bare(stream: RestStream) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -104,6 +104,22 @@ class Windows:
             low if first or low is None else self._earlier(low), self._floor if first else low, self.until,
             self._ceiling, True,
         )  # fmt: skip
+
+    def behind(self, window: Window, value: Any) -> bool:
+        """Whether a row with this cursor value lies before the window."""
+        rank = None if value is None else self.order.rank(value)
+        return window.low is not None and isinstance(rank, type(window.low)) and bool(rank < window.low)
+
+    def anew(self, window: Window, value: Any) -> Window | None:
+        """The window asked for from the row with this cursor value on; None: that would be the same request again."""
+        rank = None if value is None else self.order.rank(value)
+        if rank is None:
+            return None
+        self._given[rank] = value
+        if self._of.param is not None and self._of.param_is == "exclusive" and isinstance(rank, (int, float)):
+            rank -= int(unit(self._of.format) * SECOND) if self.timely else 1
+        start = self._write(rank)
+        return None if start == window.start else replace(window, start=start)
 
     def written(self, rank: Any) -> Any:
         """A rank as a bookmark keeps it."""

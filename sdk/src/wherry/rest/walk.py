@@ -1,13 +1,43 @@
-"""One page's body, as a pager and the reader look at it."""
+"""From page to page of one request, and a page's body as a pager looks at it."""
 
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from wherry.errors import StreamError
+from wherry.http.client import Client
+from wherry.http.models import OnResponse, Paginate
+from wherry.http.paging import Cycle, Step, pager
+from wherry.http.values import Answer, Request
 from wherry.json_rows import MISSING, count, find, last, steps
-from wherry.json_rows.paths import walk
+from wherry.json_rows.paths import walk as values
+from wherry.rest.template import Values, number
+
+
+class Complete(Exception):
+    """A rule said that the stream ends here, complete."""
+
+
+def walk(
+    client: Client, ask: Callable[[Step], Request], style: Paginate | None, *, records: str, name: str,
+    rules: Sequence[OnResponse] = (), stop: threading.Event,
+) -> Iterator[Answer]:  # fmt: skip
+    """The pages of one request, in order. ask: the request for a page.  name: whose pages they are, for messages."""
+    pages, cycle = pager(style, lambda value, what: number(value, Values(), what)), Cycle(name)
+    step: Step | None = pages.first()
+    while step is not None and not stop.is_set():
+        answer = client.send(ask(step), rules)
+        if answer.outcome == "stop":
+            raise Complete
+        if answer.outcome != "ok" or (answer.status == 204 and not answer.body):
+            return
+        step = pages.after(answer, PageBody(answer.body, records, name))
+        if step is not None:
+            cycle.see(answer.body)
+        yield answer
 
 
 class PageBody:
@@ -45,7 +75,6 @@ def no_records(name: str, path: str) -> StreamError:
 def objects(body: bytes, path: str) -> list[dict[str, Any]]:
     """The records of a body as dicts."""
     found: list[dict[str, Any]] = []
-    for _, value in walk(json.loads(body), steps(path)):
-        values = value if isinstance(value, list) else [value]
-        found += [record for record in values if isinstance(record, dict)]
+    for _, value in values(json.loads(body), steps(path)):
+        found += [record for record in (value if isinstance(value, list) else [value]) if isinstance(record, dict)]
     return found
