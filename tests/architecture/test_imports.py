@@ -29,7 +29,7 @@ ALLOWED = {
     "rest": GROUND | {"http", "json_rows", "config"},
     "json_rows": GROUND | {"pipeline"},
     "guess": GROUND | {"http", "rest", "json_rows"},
-    "testing": GROUND | {"host", "config", "pipeline", "sql", "wherry"},
+    "testing": GROUND | {"host", "config", "pipeline", "sql", "http", "wherry"},
     "cli": GROUND | {"host", "config", "pipeline", "sql", "guess", "testing", "wherry"},
     "__init__": GROUND | {"sql", "http", "rest", "json_rows", "functions"},
 }

@@ -99,11 +99,16 @@ class Workspace:
 
     def _end(self, kind: Any, text: str, sets: Sequence[str]) -> End:
         from wherry.config.reference import resolve
+
+        self.redactor.add_inside(text)
+        return self.end(resolve(kind, text, self.registry, self.project), sets)
+
+    def end(self, reference: Reference, sets: Sequence[str] = ()) -> End:
+        """The connector of a reference, configured."""
         from wherry.config.values import configure
         from wherry.host import load
 
-        self.redactor.add_inside(text)
-        reference = resolve(kind, text, self.registry, self.project)
+        kind = reference.kind
         if reference.object is not None:
             cls: type[Any] = load.load_object(reference.object, kind)
             plugin = reference.object
@@ -118,16 +123,13 @@ class Workspace:
         )  # fmt: skip
         return End(kind, reference.connector, configured, cls, plugin, self.redactor)
 
-
     def _referred(self, cls: type[Any], reference: Reference, sets: Sequence[str]) -> tuple[type[Any], Reference]:
         """The class that what was typed leads to, and the reference under its name."""
         from wherry.config.values import pointed_at
 
         if reference.kind != "source":
             return cls, reference
-        text = pointed_at(
-            reference, cls.Config, environment=self.environment, folder=self.project.folder, sets=sets
-        )
+        text = pointed_at(reference, cls.Config, environment=self.environment, folder=self.project.folder, sets=sets)
         found = cls if text is None else cls.referred(text)
         if found is not cls and found.called:
             reference = replace(reference, name=reference.name or found.called)

@@ -11,8 +11,10 @@ for name in ("bench", "destination_suite", "source_suite", "suite"):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--wherry-update`."""
+    """`--wherry-update`, `--wherry-record`, `--wherry-recordings`."""
     parser.addoption("--wherry-update", action="store_true", help="write the suites' files of promises anew")
+    parser.addoption("--wherry-record", action="store_true", help="record the HTTP traffic of sources anew")
+    parser.addoption("--wherry-recordings", metavar="FOLDER", help="of recorded traffic; tests/recordings by default")
 
 
 def pytest_configure(config: pytest.Config) -> None:

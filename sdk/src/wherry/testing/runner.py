@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wherry.errors import UsageError
 from wherry.near import did_you_mean
+from wherry.testing.project import Project
 
 if TYPE_CHECKING:
     import pytest
+
+    from wherry.contracts.source import Source
 
 GROUP = "wherry.suites"
 INI = "[pytest]\nfilterwarnings =\n  ignore:Module already imported\n"
@@ -71,15 +75,44 @@ def run(plugin: str, report: Path | None = None, arguments: Sequence[str] = ()) 
 
     report: where to write the report as JSON.  arguments: more of them for pytest.
     """
-    try:
-        import pytest
-    except ImportError:
-        raise UsageError("the conformance kit needs pytest", next="pip install 'wherry[testing]'") from None
     suites = find(plugin)
-    result = Report(plugin=plugin, suites=suites)
+    return _run(
+        Report(plugin=plugin, suites=suites), [_collected(n, s) for n, s in enumerate(suites)], report, arguments
+    )
+
+
+def run_project(project: Project, report: Path | None = None, arguments: Sequence[str] = ()) -> Report:
+    """Run the suites that a project ships, from its own source tree: it need not be installed."""
+    suites = [
+        Suite(name=name, value=value, distribution=project.name, version=project.version)
+        for name, value in project.suites.items()
+    ]
+    _refuse_odd(suites)
+    lines = [_collected(number, suite) for number, suite in enumerate(suites)]
+    with importing(project.imports):
+        result = Report(plugin=project.name, suites=suites)
+        return _run(result, lines, report, ["--wherry-recordings", str(project.recordings), *arguments])
+
+
+def run_source(
+    name: str, source: type[Source], values: Any, recordings: Path, streams: Sequence[str] = ("*",),
+    report: Path | None = None, arguments: Sequence[str] = (),
+) -> Report:  # fmt: skip
+    """Run the kit on a source of this configuration. recordings: folder of its traffic.  streams: globs."""
+    _need_pytest()
+    from wherry.testing.local import chosen
+
+    result = Report(plugin=name, suites=[])
+    lines = ["from wherry.testing.local import suite\nTestSource = suite()\n"]
+    with chosen(source, values, streams):
+        return _run(result, lines, report, ["--wherry-recordings", str(recordings), *arguments])
+
+
+def _run(result: Report, lines: Sequence[str], report: Path | None, arguments: Sequence[str]) -> Report:
+    pytest = _need_pytest()
     with tempfile.TemporaryDirectory(prefix="wherry-test-") as folder:
         module = Path(folder, "test_conformance.py")
-        module.write_text("".join(_collected(number, suite) for number, suite in enumerate(suites)), encoding="utf-8")
+        module.write_text("".join(lines), encoding="utf-8")
         Path(folder, "pytest.ini").write_text(INI, encoding="utf-8")
         fixed = [
             "-p",
@@ -98,6 +131,30 @@ def run(plugin: str, report: Path | None = None, arguments: Sequence[str] = ()) 
     return result
 
 
+def _need_pytest() -> Any:
+    try:
+        import pytest
+    except ImportError:
+        raise UsageError("the conformance kit needs pytest", next="pip install 'wherry[testing]'") from None
+    return pytest
+
+
+@contextlib.contextmanager
+def importing(folder: Path) -> Iterator[None]:
+    """Modules are imported from the folder first, in the suite's child processes too."""
+    path, before = str(folder.absolute()), os.environ.get("PYTHONPATH")
+    sys.path.insert(0, path)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (path, before)))
+    try:
+        yield
+    finally:
+        sys.path.remove(path)
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
 def find(plugin: str) -> list[Suite]:
     """The suites shipped under that name; `UsageError` if there are none."""
     known = [(distribution, point) for distribution in distributions() for point in _points(distribution)]
@@ -114,10 +171,19 @@ def find(plugin: str) -> list[Suite]:
             f"no installed plugin ships a conformance suite for {plugin!r}{did_you_mean(plugin, names)}",
             next=f"suites are installed for: {', '.join(names)}" if names else f"a plugin names its own in {GROUP}",
         )
-    for suite in found.values():
+    _refuse_odd(found.values())
+    return list(found.values())
+
+
+def _refuse_odd(suites: Iterable[Suite]) -> None:
+    for suite in suites:
         if not _VALUE.fullmatch(suite.value):
             raise UsageError(f'{suite.distribution}: {suite.value!r} in {GROUP} is not of the form "module:Class"')
-    return list(found.values())
+
+
+def ships(plugin: str) -> bool:
+    """Whether an installed distribution ships a suite under that name."""
+    return any(point.name == plugin for distribution in distributions() for point in _points(distribution))
 
 
 def _points(distribution: Distribution) -> list[EntryPoint]:

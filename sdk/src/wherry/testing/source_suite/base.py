@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import pytest
 
 from wherry.contracts.source import Source
+from wherry.http.context import send_through
 from wherry.testing.reading import Whole, read, select, small
 from wherry.testing.suite import Suite, does_not_apply
+from wherry.testing.tapes import tape_of
 
 Make = Callable[[], Source]
 
 
 class SourceBase(Suite):
-    """connector: the class under test.  where: stream path -> (filter, how many rows it leaves), if it filters."""
+    """connector: the class under test.  where: stream path -> (filter, how many rows it leaves), if it filters.
+
+    recording: the file that holds the connector's HTTP traffic, by default `tests/recordings/NAME.json`. Where there is
+    one, nothing is sent; `pytest --wherry-record` (or `wherry test --record`) writes it.
+    """
 
     connector: ClassVar[type[Source]]
+    recording: ClassVar[Path | None] = None
     where: ClassVar[dict[str, tuple[str, int]]] = {}
 
     @pytest.fixture
@@ -40,17 +48,22 @@ class SourceBase(Suite):
         does_not_apply("no method `mutate`")
 
     @pytest.fixture
-    def make(self, config: dict[str, Any]) -> Iterator[Make]:
+    def make(self, config: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[Make]:
         """Makes instances, asked for small batches; they are closed at the end of the test."""
         made: list[Source] = []
+        tape = tape_of(request.config, self.recording, self.connector, config)
 
         def new() -> Source:
             made.append(small(self.connector(self.connector.Config.model_validate(config))))
+            if tape is not None:
+                send_through(made[-1].run, tape.wrap)
             return made[-1]
 
         yield new
         for source in made:
             source.close()
+        if tape is not None:
+            tape.save()
 
     @pytest.fixture
     def whole(self, make: Make) -> Whole:

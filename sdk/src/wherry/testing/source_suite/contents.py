@@ -26,12 +26,15 @@ class ContentTests(SourceBase):
     """Source.read, Selection."""
 
     def test_batches_have_the_schema_that_was_announced(self, make: Make, whole: Whole) -> None:
-        """Discovered, or by a mark before them; a column may be missing, none may be new or of another type."""
+        """Discovered, or by a mark before them; a column may be missing, none may be new or of another type.
+
+        A stream that was offered without any column tells them by its rows.
+        """
         announced = {stream.path: stream.schema for stream in make().discover()}
         for item in whole.items():
             if item.mark is not None and item.mark.stream is not None:
                 announced[item.mark.stream.path] = item.mark.stream.schema
-            if item.rows is None:
+            if item.rows is None or not announced[item.stream].names:
                 continue
             known = _plain(announced[item.stream])
             for field in item.rows.schema:
