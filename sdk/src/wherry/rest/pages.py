@@ -93,9 +93,7 @@ def pages(
             asked = not_carried(step.url, asked)
         return Request(url=step.url or url, method=method, params=asked, headers=dict(headers or {}), json=sent)
 
-    answers = walk(
-        idle.client, ask, paginate, records=records, name=f"stream {around.stream}", rules=on_response, stop=run.stop
-    )
+    answers = walk(idle.client, ask, paginate, records=records, name=around.stream, rules=on_response, stop=run.stop)
     fetched = Ahead(answers, lambda answer: len(answer.body), run.bytes // 4, around.stream)
     try:
         for answer in fetched:

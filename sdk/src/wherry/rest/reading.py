@@ -12,6 +12,8 @@ from wherry.contracts.source import Run
 from wherry.contracts.values import Batch, Bookmark, Mark, Selection
 from wherry.http.ahead import Ahead
 from wherry.http.client import Client
+from wherry.http.paging import Step
+from wherry.http.values import Request
 from wherry.instants import marked
 from wherry.json_rows import Parsed, Records, declared
 from wherry.rest import template
@@ -21,7 +23,7 @@ from wherry.rest.progress import CURSOR, SEEN, Reached, server_time
 from wherry.rest.requests import paging, request
 from wherry.rest.rows import Shaping, column
 from wherry.rest.template import ABSENT, Values
-from wherry.rest.walk import Complete, no_records, objects, walk
+from wherry.rest.walk import Complete, PageBody, Turn, no_records, objects, walk
 from wherry.rest.window import SETTLED, Window, Windows, parameters
 
 PAGES = 20
@@ -114,50 +116,36 @@ class Pages:
                     yield {**row, **included(parent, fetched.scope)}
 
     def _pages(self, scope: Scope, window: Window) -> Iterator[Fetched]:
-        api, stream = self._api, self._stream
-        name = f"{api.manifest.name}, stream {stream.name}"
-        asked, walk, cycle = window, self._walk(), Cycle(name)
-        step, rows = walk.first(), 0
-        while step is not None and not api.run.stop.is_set():
-            answer = self._ask(scope, asked, step)
-            at = server_time(answer, api.now())
-            self.began = self.began or at
-            if answer.outcome == "stop":
-                raise Stopped
-            if answer.outcome != "ok" or (answer.status == 204 and not answer.body):
-                return
-            body = PageBody(answer.body, stream.records, name)
-            step = walk.after(answer, body)
-            if step is not None:
-                cycle.see(answer.body)
-                rows += body.rows
-                asked, turned = self._turn(asked, body, rows)
-                if asked is None:
-                    step = None
-                elif turned:
-                    walk, rows = self._walk(), 0
-                    step = walk.first()
-            yield Fetched(answer.body, scope, window, at)
+        api, stream, asked = self._api, self._stream, window
 
-    def _walk(self) -> Pager:
-        return pager(paging(self._api.manifest, self._stream, self._api.config), _number)
+        def ask(step: Step) -> Request:
+            values = Values(config=api.config, parent=scope.parent, item=scope.item, start=asked.start, end=asked.end)
+            return request(api.manifest, stream, values, parameters(stream.incremental, asked), step)
 
-    def _ask(self, scope: Scope, window: Window, step: Step) -> Answer:
-        api, stream = self._api, self._stream
-        values = Values(config=api.config, parent=scope.parent, item=scope.item, start=window.start, end=window.end)
-        bounds = parameters(stream.incremental, window)
-        return api.client.send(request(api.manifest, stream, values, bounds, step), stream.on_response)
+        def turn(body: PageBody, rows: int) -> Turn:
+            nonlocal asked
+            asked, what = self._turn(asked, body, rows)
+            return what
 
-    def _turn(self, asked: Window, body: PageBody, rows: int) -> tuple[Window | None, bool]:
-        """What to ask for after a page that is not the last: the same, or from its last row on (True); None: no more."""
+        answers = walk(
+            api.client, ask, paging(api.manifest, stream, api.config), records=stream.records, name=stream.name,
+            rules=stream.on_response, stop=api.run.stop, turn=turn,
+        )  # fmt: skip
+        for answer in answers:
+            if self.began is None:
+                self.began = server_time(answer, api.now())
+            yield Fetched(answer.body, scope, window)
+
+    def _turn(self, asked: Window, body: PageBody, rows: int) -> tuple[Window, Turn]:
+        """What to ask for after a page that is not the last: the next one; from its last row on; nothing more."""
         incremental, windows = self._stream.incremental, self._windows
         if incremental is None or windows is None or not (incremental.newest_first or incremental.anew_after):
-            return asked, False
+            return asked, "on"
         last = body.last(incremental.cursor)
         if incremental.newest_first:
-            return (None if windows.behind(asked, last) else asked), False
+            return asked, "end" if windows.behind(asked, last) else "on"
         later = windows.anew(asked, last) if rows >= (incremental.anew_after or 0) else None
-        return (asked, False) if later is None else (later, True)
+        return (asked, "on") if later is None else (later, "anew")
 
 
 def first_windows(api: Api, stream: RestStream) -> Windows | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from wherry.errors import StreamError
 from wherry.http.client import Client
 from wherry.http.models import OnResponse, Paginate
-from wherry.http.paging import Cycle, Step, pager
+from wherry.http.paging import Cycle, Pager, Step, pager
 from wherry.http.values import Answer, Request
 from wherry.json_rows import MISSING, count, find, last, steps
 from wherry.json_rows.paths import walk as values
@@ -21,12 +21,19 @@ class Complete(Exception):
     """A rule said that the stream ends here, complete."""
 
 
+Turn = Literal["on", "anew", "end"]
+"""What comes after a page that is not the last: the next one, a first page of what `ask` asks for now, nothing."""
+
+
 def walk(
     client: Client, ask: Callable[[Step], Request], style: Paginate | None, *, records: str, name: str,
-    rules: Sequence[OnResponse] = (), stop: threading.Event,
+    rules: Sequence[OnResponse] = (), stop: threading.Event, turn: Callable[[PageBody, int], Turn] | None = None,
 ) -> Iterator[Answer]:  # fmt: skip
-    """The pages of one request, in order. ask: the request for a page.  name: whose pages they are, for messages."""
-    pages, cycle = pager(style, lambda value, what: number(value, Values(), what)), Cycle(name)
+    """The pages of one request, in order. ask: the request for a page.  name: the stream, for messages.
+
+    turn: asked after each page that is not the last, with the count of records since the first page.
+    """
+    pages, cycle, rows = _pager(style), Cycle(f"stream {name}"), 0
     step: Step | None = pages.first()
     while step is not None and not stop.is_set():
         answer = client.send(ask(step), rules)
@@ -34,10 +41,22 @@ def walk(
             raise Complete
         if answer.outcome != "ok" or (answer.status == 204 and not answer.body):
             return
-        step = pages.after(answer, PageBody(answer.body, records, name))
+        body = PageBody(answer.body, records, f"stream {name}")
+        step = pages.after(answer, body)
         if step is not None:
             cycle.see(answer.body)
+            rows += body.rows
+            what = turn(body, rows) if turn is not None else "on"
+            if what == "anew":
+                pages, rows = _pager(style), 0
+                step = pages.first()
+            elif what == "end":
+                step = None
         yield answer
+
+
+def _pager(style: Paginate | None) -> Pager:
+    return pager(style, lambda value, what: number(value, Values(), what))
 
 
 class PageBody:
