@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def build_manifest(raw: Mapping[str, Any]) -> Manifest:
     try:
         manifest = _ADAPTER.validate_python(data)
     except ValidationError as error:
-        raise Wrong(explain(error, Manifest, data)) from None
+        raise Wrong(_nearer(explain(error, Manifest, data), data)) from None
     for place, message, remedy in _unknown_templates(manifest):
         raise Wrong(Refusal(place, message, remedy=remedy))
     return manifest
@@ -97,6 +98,15 @@ def _listed(streams: Any, defaults: Any) -> Any:
     if not isinstance(streams, (list, tuple)):
         return streams
     return [_with(given, stream) for stream in streams]
+
+
+def _nearer(refusal: Refusal, data: Mapping[str, Any]) -> Refusal:
+    """What is said of all streams, at the stream that it names."""
+    match = re.match(r"streams (stream (\S+?):? .*)", refusal.message)
+    names = [s.get("name") if isinstance(s, Mapping) else s.name for s in data.get("streams", ())] if match else []
+    if match is None or match[2] not in names:
+        return refusal
+    return Refusal(("streams", names.index(match[2]), "parent"), match[1])
 
 
 def _with(defaults: Mapping[str, Any], stream: Any) -> Any:
