@@ -168,3 +168,33 @@ def chunked(body: bytes, size: int = 100, *, ends: bool = True, headers: str = "
     lines = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{headers}Transfer-Encoding: chunked\r\n\r\n".encode()
     return Said([head, *lines, *([b"0\r\n\r\n"] if ends else [])], "keep" if ends else "close")
+
+
+class Provider:
+    """An API with its own token endpoint: access tokens are good for so many uses, refresh tokens for one."""
+
+    def __init__(self, *, expires: Any = 3600, uses: int = 10**9, rotates: bool = True) -> None:
+        self.expires, self.uses, self.rotates = expires, uses, rotates
+        self.issued = 0
+        self.used = 0
+        self.refresh = "refresh-0"
+        self.lock = threading.Lock()
+
+    def __call__(self, asked: Asked) -> Said:
+        with self.lock:
+            if asked.route == "/token":
+                return self.token(asked)
+            self.used += 1
+            if asked.auth != f"Bearer access-{self.issued}" or self.used > self.uses:
+                return said({"error": "expired"}, 401)
+            return said([1])
+
+    def token(self, asked: Asked) -> Said:
+        if asked.form["grant_type"] == "refresh_token" and asked.form["refresh_token"] != self.refresh:
+            return said({"error": "invalid_grant"}, 400)
+        self.issued += 1
+        self.used = 0
+        answer = {"access_token": f"access-{self.issued}", "expires_in": self.expires}
+        if asked.form["grant_type"] == "refresh_token" and self.rotates:
+            self.refresh = answer["refresh_token"] = f"refresh-{self.issued}"
+        return said(answer)

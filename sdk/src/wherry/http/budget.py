@@ -17,6 +17,8 @@ _TICK = 0.1
 """Seconds between two looks for a place among those who ask at once."""
 CONTACTS = 5
 """Tries to reach a host that has never answered: its name may be mistyped."""
+LOST = 3
+"""Requests given up in a row after which it is the host that is taken for ill, not a path."""
 
 
 @dataclass(slots=True)
@@ -30,8 +32,8 @@ class _Asked:
 class Budget:
     """One host, for all lanes. A failing host is asked by one lane at a time, with growing pauses that all keep.
 
-    A host that has failed for `retry.max_seconds` without a single answer that helps is not asked anew by everyone who
-    comes: only when the pause is over, once.
+    After a request that was given up the next one has a single try; after some of them nobody waits for the host any
+    more: it is asked once in each pause.
     """
 
     def __init__(self, host: str, limit: RateLimit | None, clock: Clock) -> None:
@@ -50,12 +52,13 @@ class Budget:
         self._failed_at = 0.0
         self._reason = ""
         self._reached = False
+        self._lost = 0
 
     @contextmanager
     def place(self, run: Run, most: float) -> Iterator[_Asked]:
         """Wait until a request may be sent; it counts as under way in the body.
 
-        most: `retry.max_seconds`. LaterError: the wait would be longer. SourceError: the host has failed for longer.
+        most: `retry.max_seconds`. LaterError: the wait would be longer. SourceError: nobody waits for it any more.
         """
         asked = self._enter(run, most)
         try:
@@ -72,7 +75,7 @@ class Budget:
                 wait, why = self._wait(now)
                 if wait <= 0 and len(self._active) < self._room():
                     return self._begin(now)
-                gone = self._gone(now, most) if wait > 0 else None
+                gone = self._gone(now) if wait > 0 else None
             if gone is not None:
                 raise gone
             if wait > most:
@@ -114,9 +117,9 @@ class Budget:
                 found.append((seen[-int(requests)] + self._per - now, why))
         return max(found)
 
-    def _gone(self, now: float, most: float) -> WherryError | None:
+    def _gone(self, now: float) -> WherryError | None:
         """The failure of a host that nobody waits for any more."""
-        if self._failing_since is None or now - self._failing_since < most:
+        if self._failing_since is None or self._lost < LOST:
             return None
         return SourceError(
             f"{self._host} has failed for {waits.length(now - self._failing_since)}: {self._reason}",
@@ -126,8 +129,13 @@ class Budget:
     def answered(self, headers: Mapping[str, str]) -> None:
         """The host is well; what its answer says of its own budget holds from now on."""
         with self._lock:
-            self._failures, self._failing_since, self._reached = 0, None, True
+            self._failures, self._failing_since, self._lost, self._reached = 0, None, 0, True
             self._heed(headers)
+
+    def given_up(self) -> None:
+        """A request was given up for good."""
+        with self._lock:
+            self._lost += 1
 
     def paused(self, seconds: float, why: str, headers: Mapping[str, str]) -> None:
         """The host asked for a pause: nobody asks it before that."""
@@ -137,7 +145,7 @@ class Budget:
             self._shut(seconds, why)
 
     def failed(self, asked: _Asked, why: str, reached: bool) -> bool:
-        """The host failed: all wait, longer each time. False: it never answered, and was tried often enough.
+        """The host failed: all wait, longer each time. False: it is not to be tried again for this request.
 
         Failures of requests that were under way together count as one. reached: something answered.
         """
@@ -151,7 +159,7 @@ class Budget:
                 self._failures += 1
                 self._failed_at = now
                 self._shut(self._clock.pause(self._failures), why)
-            return self._reached or self._failures < CONTACTS
+            return not self._lost and (self._reached or self._failures < CONTACTS)
 
     def _shut(self, seconds: float, why: str) -> None:
         until = self._clock.now() + seconds

@@ -51,16 +51,19 @@ class Host:
                     if verdict.meaning not in ("retry", "wait"):
                         self._budget.answered(reply.headers)
                         return reply, verdict
-                    why, hopeful = f"{call.shown} answered {reply.status}", True
+                    hopeful, why = True, f"{call.shown} answered {reply.status}"
                     pause = self._pause(reply)
                     wait, later = chain.again(pause), pause is not None or reply.status == 429
                     if pause is not None:
                         self._budget.paused(wait, why, reply.headers)
                     else:
-                        self._budget.failed(asked, why, reached=True)
+                        hopeful = self._budget.failed(asked, why, reached=True)
                 wait = max(wait, self._budget.wait())
             if not hopeful or chain.over(wait):
-                raise chain.end(why, wait, later)
+                end = chain.end(why, wait, later)
+                if not isinstance(end, LaterError):
+                    self._budget.given_up()
+                raise end
             waits.rest(self._run, self._clock, wait, why)
 
     def _pause(self, reply: Reply) -> float | None:

@@ -115,6 +115,8 @@ class Kept:
                 raise self._unwritable(error) from error
             yield self
         finally:
+            with contextlib.suppress(OSError):  # nothing was to be kept
+                os.unlink(f"{self._name}.new", dir_fd=self._folder)
             for number in (self._aside, lock, self._folder):
                 if number >= 0:
                     os.close(number)

@@ -125,6 +125,9 @@ class Wire:
             raise
         finally:
             response.close()
+        framed = "content-length" in said or "transfer-encoding" in said
+        if not body and not framed and response.status_code in (200, 201, 202, 203):  # its headers may be cut off
+            raise Failed("the connection was closed before a body came")
         return Reply(status=response.status_code, headers=said, body=body)
 
     def _chunks(self, raw: Any) -> Iterator[bytes]:
