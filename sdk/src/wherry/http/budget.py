@@ -23,7 +23,7 @@ LOST = 3
 
 @dataclass(slots=True)
 class _Asked:
-    """A request. seen: the latest moment at which the server may have counted it."""
+    """A request. seen: the latest moment at which the server may have counted it: its answer's, if that came soon."""
 
     seen: float
     began: float
@@ -87,7 +87,7 @@ class Budget:
     def _begin(self, now: float) -> _Asked:
         if self._left is not None:
             self._left -= 1
-        asked = _Asked(now + min(1.0, self._per) / 4, now)
+        asked = _Asked(now + self._per, now)
         if self._limit.requests is not None:
             self._asked = [other for other in self._asked if other.seen > now - self._per] + [asked]
         self._active.add(id(asked))

@@ -10,9 +10,10 @@ from wherry.errors import LaterError, SourceError, WherryError
 from wherry.http import waits
 from wherry.http.answers import Verdict
 from wherry.http.budget import Budget, budget_of
+from wherry.http.failures import Failed
 from wherry.http.models import RateLimit, Retry
 from wherry.http.places import Addresses, Place
-from wherry.http.transport import Call, Failed, Reply, Wire
+from wherry.http.transport import Call, Reply, Wire
 from wherry.http.waits import Clock
 
 

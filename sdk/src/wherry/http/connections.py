@@ -1,0 +1,122 @@
+"""Connections that look at whom they are connected to before they send, and end when an answer takes too long."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+SLOWEST = 1024
+"""Bytes a second: an answer that comes slower than that for longer than the timeout is given up."""
+_TICK = 0.25
+
+
+class Guard:
+    """Ends an exchange that takes too long, or that the run no longer wants, by shutting its socket.
+
+    Time limits of sockets count from byte to byte: against a byte a second they do not help.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._until: float | None = None
+        self._thread: threading.Thread | None = None
+        self.late = self.stopped = False
+
+    @contextmanager
+    def over(self, seconds: float) -> Iterator[None]:
+        """The body is an exchange that may take so long, and longer for what comes."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="http guard", daemon=True)
+            self._thread.start()
+        with self._lock:
+            self.late = self.stopped = False
+            self._until = time.monotonic() + 2 * seconds  # to connect, and for the headers
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._until = self._socket = None
+
+    def uses(self, connection: socket.socket | None) -> None:
+        """The exchange goes over this socket."""
+        with self._lock:
+            self._socket = connection
+
+    def came(self, size: int) -> None:
+        """So many bytes came."""
+        with self._lock:
+            if self._until is not None:
+                self._until += size / SLOWEST
+
+    def _run(self) -> None:
+        while not self._closed.wait(_TICK):
+            with self._lock:
+                late = self._until is not None and time.monotonic() > self._until
+                stopped = self._until is not None and self._stop.is_set()
+                if self._socket is not None and (late or stopped):
+                    self.late, self.stopped = self.late or late, stopped
+                    _shut(self._socket)
+                    self._socket = None
+
+    def close(self) -> None:
+        """Guard no more."""
+        self._closed.set()
+
+
+def _shut(connection: socket.socket) -> None:
+    try:
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # below TLS, which would wait for the other side
+    except OSError:
+        return
+
+
+class Adapter(HTTPAdapter):
+    """`requests`' own, with connections that look at whom they are connected to before they send."""
+
+    def __init__(self, admit: Callable[[str], None], guard: Guard) -> None:
+        self._admit = admit
+        self._guard = guard
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._admit, self._guard)
+
+
+def _pools(admit: Callable[[str], None], guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
+    class Looking:
+        sock: socket.socket | None
+
+        def connect(self) -> None:
+            super().connect()  # type: ignore[misc]
+            if self.sock is not None:
+                admit(self.sock.getpeername()[0])
+
+        def getresponse(self) -> Any:
+            guard.uses(self.sock)
+            return super().getresponse()  # type: ignore[misc]
+
+    class Plain(Looking, HTTPConnection):
+        pass
+
+    class Safe(Looking, HTTPSConnection):
+        pass
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SafePool(HTTPSConnectionPool):
+        ConnectionCls = Safe
+
+    return {"http": PlainPool, "https": SafePool}
