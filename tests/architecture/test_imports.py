@@ -21,7 +21,7 @@ ALLOWED = {
     "limits": {"errors"},
     "contracts": {"errors", "telling"},
     "host": GROUND | {"functions"},
-    "functions": GROUND | {"http"},
+    "functions": GROUND | {"http", "json_rows"},
     "config": GROUND,
     "pipeline": GROUND,
     "sql": GROUND,

@@ -18,8 +18,9 @@ import wherry
 import wherry.testing
 from documents import ROOT, filled, pages
 from wherry import errors
-from wherry.cli import info, main
+from wherry.cli import main
 from wherry.config.project import json_schema
+from wherry.host import page as info
 from wherry.host.describe import describe
 from wherry.host.load import load
 from wherry.host.metadata import Plugin
@@ -100,6 +101,11 @@ def config(kind: str, name: str) -> str:
         for key, kind, default, text in info.config_rows(described(kind, name))
     ]
     return table(info.COLUMNS, rows)
+
+
+def connector(kind: str, name: str) -> str:
+    """All that a connector's own page holds of it: keys, streams, capabilities."""
+    return info.markdown(described(kind, name))
 
 
 def configs() -> str:
@@ -282,6 +288,7 @@ def _plain(text: str) -> str:
 PARTS: dict[str, Callable[..., str]] = {
     "connectors": connectors,
     "config": config,
+    "connector": connector,
     "configs": configs,
     "capabilities": capabilities,
     "commands": commands,

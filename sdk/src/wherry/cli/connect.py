@@ -106,22 +106,23 @@ class Workspace:
     def end(self, reference: Reference, sets: Sequence[str] = ()) -> End:
         """The connector of a reference, configured."""
         from wherry.config.values import configure
-        from wherry.host import load
 
-        kind = reference.kind
-        if reference.object is not None:
-            cls: type[Any] = load.load_object(reference.object, kind)
-            plugin = reference.object
-        else:
-            found = self.registry.find(kind, reference.connector)
-            cls = load.load(found)
-            plugin = found.owner
-        cls, reference = self._referred(cls, reference, sets)
+        cls, reference, plugin = self.loaded(reference, sets)
         configured = configure(
             reference, cls.Config, environment=self.environment, folder=self.project.folder, sets=sets,
             redactor=self.redactor,
         )  # fmt: skip
-        return End(kind, reference.connector, configured, cls, plugin, self.redactor)
+        return End(reference.kind, reference.connector, configured, cls, plugin, self.redactor)
+
+    def loaded(self, reference: Reference, sets: Sequence[str] = ()) -> tuple[type[Any], Reference, str]:
+        """The class of a reference, the reference under the class's name, and who brought it."""
+        from wherry.host import load
+
+        if reference.object is not None:
+            cls: type[Any] = load.load_object(reference.object, reference.kind)
+            return *self._referred(cls, reference, sets), reference.object
+        found = self.registry.find(reference.kind, reference.connector)
+        return *self._referred(load.load(found), reference, sets), found.owner
 
     def _referred(self, cls: type[Any], reference: Reference, sets: Sequence[str]) -> tuple[type[Any], Reference]:
         """The class that what was typed leads to, and the reference under its name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -54,11 +55,10 @@ def list_(app: App, check: bool, timeout: float, as_json: bool) -> None:
 @debug_option
 @pass_app
 def info(app: App, name: str, kind: str | None, markdown: bool, as_json: bool) -> None:
-    """Show the configuration and the capabilities of NAME."""
+    """Show the configuration, the streams and the capabilities of NAME: an installed connector, a file, a manifest."""
     from wherry.host.probe import probe_all
 
-    chosen = _named(app, name, kind)
-    reports = probe_all(chosen)
+    reports = [_local(app, name, kind)] if re.search(r"[./\\:]", name) else probe_all(_named(app, name, kind))
     working = [report for report in reports if report.status == "ok"]
     if as_json:
         click.echo(json.dumps([_record(report.plugin) | report.described for report in working], indent=2))
@@ -71,6 +71,20 @@ def info(app: App, name: str, kind: str | None, markdown: bool, as_json: bool) -
         if report.status != "ok":
             what = f"{report.plugin.kind} {name} ({report.plugin.owner}) {report.reason}"
             raise PluginError(what, next=report.plugin.remedy or f"reinstall or uninstall {report.plugin.distribution}")
+
+
+def _local(app: App, text: str, kind: str | None) -> Report:
+    """A connector under development, loaded here."""
+    from wherry.cli.options import workspace
+    from wherry.config.reference import resolve
+    from wherry.host.describe import describe
+    from wherry.host.probe import Report
+
+    which: Any = kind or "source"
+    here = workspace(app)
+    cls, reference, origin = here.loaded(resolve(which, text, app.registry, here.project))
+    plugin = Plugin(kind=which, name=reference.name or reference.connector, value=origin, distribution="", version="")
+    return Report(plugin, "ok", None, describe(cls))
 
 
 def _list(app: App, check: bool, timeout: float, as_json: bool) -> None:

@@ -54,8 +54,13 @@ class FunctionSource(Source):
 
     def discover(self, only: Sequence[str] = ("*",)) -> Iterable[Stream]:
         """One stream a function; its schema is empty where none was declared."""
-        for found in self.streams.values():
-            if found.name in self.offered and any(fnmatchcase(found.name, glob) for glob in only):
+        return [stream for stream in self.known_streams() if any(fnmatchcase(stream.name, glob) for glob in only)]
+
+    @classmethod
+    def known_streams(cls) -> Iterator[Stream]:
+        """What `discover` gives, without any configuration."""
+        for found in cls.streams.values():
+            if found.name in cls.offered:
                 yield Stream(
                     name=found.name,
                     schema=_schema(found),
@@ -155,7 +160,12 @@ def _schema(found: Declared) -> pa.Schema:
 
     if isinstance(found.schema, pa.Schema):
         return found.schema
-    return pa.schema(list((found.schema or {}).items()))
+    types = found.schema or {}
+    if all(isinstance(kind, pa.DataType) for kind in types.values()):
+        return pa.schema(list(types.items()))
+    from wherry.json_rows import declared as words
+
+    return words(types)
 
 
 def _anew(split: Split) -> Split:

@@ -76,6 +76,12 @@ class RestSource(Source):
         assert found is not None
         return found
 
+    @classmethod
+    def known_streams(cls) -> Iterable[Stream]:
+        """What `discover` gives, without any configuration; nothing before there is a manifest."""
+        told = cls._manifest is not None or bool(_WORDS & set(vars(cls)))
+        return cls(cls.Config.model_construct()).discover() if told else ()
+
     def identity(self) -> tuple[str, str]:
         manifest = self.manifest()
         config = {k: "***" if isinstance(v, SecretStr) else v for k, v in self._values().items()}

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, NoReturn
 import pytest
 
 from wherry.contracts.config import ConnectorConfig
+from wherry.host.describe import describe
+from wherry.host.page import BEGIN, END, filled, markdown
 
 NOT_APPLICABLE = "does not apply: "
 WAIVER = "wherry waiver: "
@@ -27,11 +29,14 @@ class Suite:
     waivers: test name -> why this connector does not pass it. A parametrized test's name goes with its parameter,
     `test_x[append]`, or without, for all of them. A waived test that passes is a failure: remove the waiver.
     promises: a JSON file beside the tests that holds what the connector promises its users; a difference fails, and
-    `pytest --wherry-update` writes it anew.
+    `pytest --wherry-update` writes it anew.  readme: the file whose tables, between `<!-- generated: wherry -->` and
+    `<!-- end -->`, are those of `wherry plugins info --markdown`; it is compared, and written, in the same way.
     """
 
+    connector: ClassVar[type[Any]]
     waivers: ClassVar[Mapping[str, str]] = {}
     promises: ClassVar[Path | None] = None
+    readme: ClassVar[Path | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Mark the waived tests; a name that is no test of the suite is a mistake."""
@@ -54,6 +59,18 @@ class Suite:
     def _marks(self, test: str, value: object) -> list[pytest.MarkDecorator]:
         reason = self.waivers.get(f"{test}[{value}]")
         return [] if reason is None else [waiver(reason)]
+
+    def test_the_readme_describes_it(self, request: pytest.FixtureRequest) -> None:
+        """Its tables of keys, streams and capabilities are what the connector says of itself."""
+        if self.readme is None:
+            does_not_apply("no file `readme`")
+        old = self.readme.read_text(encoding="utf-8")
+        new = filled(old, markdown(describe(self.connector)))
+        assert new is not None, f"{self.readme.name} has no place for it: {BEGIN} and {END}, a line each"
+        if request.config.getoption("--wherry-update", default=False):
+            self.readme.write_text(new, encoding="utf-8")
+            old = new
+        assert old == new, f"{self.readme.name} is not what the connector says: write it with  pytest --wherry-update"
 
     def promise(self, request: pytest.FixtureRequest, key: str, value: Any) -> None:
         """Compare `value` (JSON) with what stands under `key` in the file of promises."""
