@@ -32,14 +32,22 @@ _MOST = 10
 @options.columns_option
 @options.where_option
 @options.set_option
+@click.option(
+    "--guess", is_flag=True, help="Print lines of a manifest: where rows are, key, paging. Takes an address too."
+)
 @json_option
 @debug_option
 @pass_app
 def preview(
     app: App, source: str, streams: tuple[str, ...], limit: int, columns: tuple[str, ...], where: str | None,
-    sets: tuple[str, ...], as_json: bool,
+    sets: tuple[str, ...], guess: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Print the first rows of SOURCE as a table; with --json one object a line, of several streams {stream, row}."""
+    if guess:
+        from wherry.cli.guessing import guess as guess_at
+
+        guess_at(app, source, streams, sets)
+        return
     from wherry.pipeline.select import Wish, Wishes, choose, refuse_unheard
 
     wishes = Wishes(only=streams or ("*",), common=Wish(columns=words(columns), where=where), limit=limit)

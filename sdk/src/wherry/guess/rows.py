@@ -37,12 +37,17 @@ def rows(answer: Shape, name: str) -> Rows:
         raise NotRowsError("its answer is not described" if answer.kind == "any" else f"it answers a {answer.kind}")
     found = list(_lists(answer, ""))
     lists = [one for one in found if _fits(one[0], answer, name)]
+    empty = [key for key, field in answer.fields.items() if field.kind == "list" and field.item is None]
+    if not lists and any(snake(key) in RECORDS or _means(key, name) for key in empty):
+        raise NotRowsError("its list is empty")
     if not lists:
         raise NotRowsError("it answers one object" if not found else "it answers one object that holds lists")
     return _chosen(lists, name)
 
 
 def _of_list(path: str, shape: Shape) -> Rows:
+    if shape.item is None:
+        raise NotRowsError("its list is empty")
     if not _is_record(shape.item):
         raise NotRowsError("it answers a list of values that are no objects")
     assert shape.item is not None
@@ -65,10 +70,14 @@ def _lists(shape: Shape, path: str, inside: tuple[str, ...] = ()) -> Iterator[tu
         place = _Place(join(path, key), key, inside)
         if found.kind == "list" and found.item is not None and found.item.kind == "object":
             yield place, Rows(place.path, found.item)
-        elif found.kind == "map" and found.item is not None and found.item.kind == "object":
-            yield place, Rows(join(place.path, "x")[:-1] + "*", found.item, keyed=True)
+        elif found.kind == "map" and found.item is not None and found.item.kind == "object" and _data(key):
+            yield place, Rows(f"{place.path}.*", found.item, keyed=True)
         elif found.kind == "object" and len(inside) < 2 and snake(key) in WRAPPERS:
             yield from _lists(found, place.path, (*inside, key))
+
+
+def _data(key: str) -> bool:
+    return snake(key) in RECORDS or snake(key) not in ENVELOPE
 
 
 def _fits(place: _Place, answer: Shape, name: str) -> bool:

@@ -60,10 +60,18 @@ def of_value(value: Any) -> Shape:
         case str():
             return Shape("text", _format(value))
         case dict():
-            return Shape("object", fields={str(key): of_value(inner) for key, inner in value.items()})
+            return _of_object({str(key): of_value(inner) for key, inner in value.items()})
         case list():
             return Shape("list", item=merged(map(of_value, value)))
     return Shape("null", nullable=True)
+
+
+def _of_object(fields: dict[str, Shape]) -> Shape:
+    """An object; a map, if it has several values and all are objects of the same fields."""
+    values = list(fields.values())
+    names = [set(shape.fields) for shape in values if shape.kind in ("object", "map") and shape.fields]
+    alike = len(names) == len(values) >= 3 and len(set.intersection(*names)) * 5 >= len(set.union(*names)) * 4
+    return Shape("map", fields=fields, item=merged(values)) if alike else Shape("object", fields=fields)
 
 
 def _format(text: str) -> str:
