@@ -129,12 +129,9 @@ def same_numbers(array: pa.Array, wide: pa.Array) -> bool:
     """Whether each double in `array` prints as its number, which stands in `wide` in type `WIDE`."""
     type = array.type
     if pa.types.is_struct(type):
-        known = [field.name for field in wide.type]
-        return all(
-            same_numbers(array.field(i), wide.field(known.index(field.name)))
-            for i, field in enumerate(type)
-            if field.name in known
-        )
+        known = dict(zip([field.name for field in wide.type], wide.flatten(), strict=True))
+        own = zip([field.name for field in type], array.flatten(), strict=True)
+        return all(same_numbers(column, known[name]) for name, column in own if name in known)
     if pa.types.is_list(type):
         return not pa.types.is_list(wide.type) or same_numbers(array.flatten(), wide.flatten())
     return not pa.types.is_floating(type) or len(array) == array.null_count or _same(array, wide)

@@ -7,14 +7,18 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wherry.json_rows import exact
+from wherry.json_rows.bulk import WIDE
 from wherry.json_rows.evolve import is_json, item, member, natural
 from wherry.json_rows.shape import JsonShape
 from wherry.pipeline import types
 from wherry.pipeline.lattice import InexactError, exact_cast
 
 REJECTED = pa.schema([("reason", pa.string()), ("column", pa.string()), ("row", pa.int64()), ("raw", pa.string())])
+
+PLAIN = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?$"
 
 
 class Rejects:
@@ -52,21 +56,23 @@ def columns(
     rows: list[dict[str, Any]],
     schema: pa.Schema,
     declared: Mapping[str, pa.Field],
-    shapes: Mapping[str, JsonShape],
     rejects: Rejects,
 ) -> pa.RecordBatch:
-    """Parsed rows in the types of `schema`; one that does not fit a declared column is left out and noted.
-
-    shapes: what is known of the columns, these rows included.
-    """
+    """Parsed rows in the types of `schema`; one that does not fit a declared column is left out and noted."""
     arrays = {}
     for field in schema:
-        held = _held(field, declared.get(field.name), shapes.get(field.name, JsonShape()))
-        array = pa.array([value_of(row.get(field.name), held) for row in rows], held.type)
-        if field.name in declared:
-            for row in misfits(array, field.type):
-                reason = f"column {field.name!r}: not a {types.show(field)}"
-                rejects.add(row, field.name, reason, exact.dump(rows[row]))
+        values = [row.get(field.name) for row in rows]
+        known = declared.get(field.name)
+        wrong = []
+        if known is not None:
+            wrong = [row for row, value in enumerate(values) if not _is_alike(value, known)]
+            for row in wrong:
+                values[row] = None
+        held = field if known is None else _held(field, known, exact.observe_values(values))
+        array = pa.array([value_of(value, held) for value in values], held.type)
+        if known is not None:
+            for row in [*wrong, *misfits(array, field.type)]:
+                rejects.add(row, field.name, f"column {field.name!r}: not a {types.show(field)}", exact.dump(rows[row]))
         arrays[field.name] = array
     if rejects.found:
         kept = pa.array([i for i in range(len(rows)) if i not in rejects.found], pa.int64())
@@ -83,9 +89,9 @@ def fit(array: pa.Array, to: pa.DataType) -> pa.Array:
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), to)
     if pa.types.is_struct(array.type) and pa.types.is_struct(to):
-        have = {field.name: i for i, field in enumerate(array.type)}
+        have = dict(zip([field.name for field in array.type], array.flatten(), strict=True))
         inner = [
-            fit(array.field(have[field.name]), field.type) if field.name in have else pa.nulls(len(array), field.type)
+            fit(have[field.name], field.type) if field.name in have else pa.nulls(len(array), field.type)
             for field in to
         ]
         return pa.StructArray.from_arrays(inner, fields=list(to), mask=array.is_null())
@@ -98,7 +104,25 @@ def fit(array: pa.Array, to: pa.DataType) -> pa.Array:
             return array.cast(to)
         except pa.ArrowInvalid:
             raise InexactError(0) from None
+    if pa.types.is_string(array.type) and (pa.types.is_decimal(to) or pa.types.is_floating(to)):
+        return _read_numbers(array, to)
     return exact_cast(array, to)
+
+
+def _read_numbers(texts: pa.StringArray, to: pa.DataType) -> pa.Array:
+    """Texts of plain numbers as decimals or doubles of the same value: zeros at their end say nothing."""
+    if not pc.all(pc.match_substring_regex(texts, PLAIN), min_count=0).as_py():
+        raise InexactError(0)
+    try:
+        numbers = texts.cast(to)
+        same = pc.equal(
+            (numbers.cast(pa.string()) if pa.types.is_floating(to) else numbers).cast(WIDE), texts.cast(WIDE)
+        )
+    except pa.ArrowInvalid:
+        raise InexactError(0) from None
+    if not pc.all(same, min_count=0).as_py():
+        raise InexactError(0)
+    return numbers
 
 
 def misfits(array: pa.Array, to: pa.DataType) -> list[int]:
@@ -131,20 +155,23 @@ def value_of(value: Any, field: pa.Field) -> Any:
     return int(value) if pa.types.is_integer(type) else float(value) if pa.types.is_floating(type) else Decimal(value)
 
 
+def _is_alike(value: Any, declared: pa.Field) -> bool:
+    """Whether an object stands where one is declared, a list where one is."""
+    if value is None or not pa.types.is_nested(declared.type):
+        return True
+    if pa.types.is_struct(declared.type):
+        return isinstance(value, dict) and all(_is_alike(value.get(inner.name), inner) for inner in declared.type)
+    return isinstance(value, list) and all(_is_alike(inner, declared.type.value_field) for inner in value)
+
+
 def _held(field: pa.Field, declared: pa.Field | None, shape: JsonShape) -> pa.Field:
     """A field that holds all values of that shape: the column's own, but for what is declared one as they come."""
-    if declared is None or pa.types.is_string(declared.type):
+    if declared is None or pa.types.is_string(declared.type) or not shape.kinds:
         return field
-    whole = not shape.as_text()
-    if pa.types.is_struct(declared.type) and whole and shape.kinds == {"object"}:
-        return pa.field(
-            field.name,
-            pa.struct([
-                _held(inner, member(declared, inner.name), shape.fields.get(inner.name, JsonShape()))
-                for inner in field.type
-            ]),
-        )  # fmt: skip
-    if pa.types.is_list(declared.type) and whole and shape.kinds == {"array"}:
-        inner = _held(field.type.value_field, item(declared), shape.item or JsonShape())
-        return pa.field(field.name, pa.list_(inner))
-    return natural(field.name, shape) if whole else pa.field(field.name, pa.string())
+    if pa.types.is_struct(declared.type):
+        inner = [_held(f, member(declared, f.name), shape.fields.get(f.name, JsonShape())) for f in field.type]
+        return pa.field(field.name, pa.struct(inner))
+    if pa.types.is_list(declared.type):
+        value = _held(field.type.value_field, item(declared), shape.item or JsonShape())
+        return pa.field(field.name, pa.list_(value))
+    return pa.field(field.name, pa.string()) if shape.as_text() else natural(field.name, shape)

@@ -18,7 +18,7 @@ from wherry.json_rows.find import count
 from wherry.json_rows.flatten import flat_arrays, flat_fields, flat_row, flat_shapes
 from wherry.json_rows.paths import steps, walk
 from wherry.json_rows.shape import JsonShape
-from wherry.json_rows.wire import Documents, Found, UnfitError, Wire, converts
+from wherry.json_rows.wire import Documents, Found, Lines, UnfitError, Wire, converts
 from wherry.pipeline.lattice import InexactError
 
 BOM = b"\xef\xbb\xbf"
@@ -91,9 +91,7 @@ class Records:
         surrogate pair, NaN, and nesting over 100 levels; it names body and record, from 1, never a value.
         """
         texts = [body.removeprefix(BOM).strip() for body in bodies]
-        if not texts:
-            return Parsed(batches=(), counts=())
-        return self._parse(texts, Documents.of(texts), {})
+        return self._parse(Documents(texts), {}) if texts else Parsed(batches=(), counts=())
 
     def parse_lines(self, block: bytes, only: Mapping[str, str] | None = None) -> Parsed | None:
         """The records of JSON lines: each line is a body. Blank lines count as none.
@@ -101,27 +99,24 @@ class Records:
         only: members at the top of each line and the text that each must have, such as type and stream; None when some
         line has another: then `line_members` tells which.
         """
-        lines = [line for line in block.split(b"\n") if line.strip()]
-        if not lines:
+        lines = Lines(block)
+        if not lines.number:
             return Parsed(batches=(), counts=())
-        whole = Documents(b"\n".join([*lines, b""]), len(lines), max(map(len, lines)) + 1, root=False)
-        found = self._read(whole, only or {})
+        found = self._read(lines, only or {})
         if found is None and only:
             held = line_members(block, tuple(only))
-            if any(held.column(name).to_pylist() != [text] * len(lines) for name, text in only.items()):
+            if any(held.column(name).to_pylist() != [text] * lines.number for name, text in only.items()):
                 return None
-        return self._parse(lines, whole, only or {}, found)
+        return self._parse(lines, only or {}, found)
 
-    def _parse(
-        self, bodies: Sequence[bytes], documents: Documents, texts: Mapping[str, str], found: Found | None = None
-    ) -> Parsed:
+    def _parse(self, documents: Documents, texts: Mapping[str, str], found: Found | None = None) -> Parsed:
         found = found or self._read(documents, texts)
-        if found is None and self._learn(bodies, documents.root):
+        if found is None and self._learn(documents):
             found = self._read(documents, texts)
-        parsed = None if found is None else self._converted(found, bodies)
+        parsed = None if found is None else self._converted(found, documents)
         if parsed is None:
-            parsed = self._exactly(bodies)
-        self._bodies += len(bodies)
+            parsed = self._exactly(documents.bodies)
+        self._bodies += documents.number
         self._row += parsed.rows + (0 if parsed.rejected is None else parsed.rejected.num_rows)
         return parsed
 
@@ -134,20 +129,17 @@ class Records:
         except UnfitError:
             return None
 
-    def _learn(self, bodies: Sequence[bytes], root: bool) -> bool:
-        """Look exactly at those bodies that cannot be read in bulk. Whether that changed what is known."""
+    def _learn(self, documents: Documents) -> bool:
+        """Look exactly at those documents that cannot be read in bulk. Whether that changed what is known."""
         before = natural("", self._shape), self._as_list
-        size = max(1, len(bodies) // PARTS)
-        for start in range(0, len(bodies), size):
-            part = bodies[start : start + size]
-            documents = Documents.of(part)
-            if not root:
-                documents = Documents(b"\n".join([*part, b""]), len(part), documents.longest, root=False)
-            if self._read(documents, {}) is None:
-                self._shape.merge(exact.observe(self._rows(part, start)[0]))
+        size = max(1, documents.number // PARTS)
+        for start in range(0, documents.number, size):
+            part = documents.part(start, start + size)
+            if self._read(part, {}) is None:
+                self._shape.merge(exact.observe(self._rows(part.bodies, start)[0]))
         return before != (natural("", self._shape), self._as_list)
 
-    def _converted(self, found: Found, bodies: Sequence[bytes]) -> Parsed | None:
+    def _converted(self, found: Found, documents: Documents) -> Parsed | None:
         """Records in natural types into the columns' own; None if a value is to be looked at."""
         shapes = self._columns()
         fields = self._fields(shapes)
@@ -158,7 +150,10 @@ class Records:
             batches = tuple(self._batch(piece, schema) for piece in found.records if len(piece))
         except InexactError:
             return None
-        counts = [count(body, self._path) if n is None else n for n, body in zip(found.counts, bodies, strict=True)]
+        counts = found.counts
+        if None in counts:
+            several = zip(counts, documents.bodies, strict=True)
+            counts = [count(body, self._path) if n is None else n for n, body in several]
         self._given = fields
         return Parsed(batches=batches, counts=tuple(counts))
 
@@ -178,7 +173,7 @@ class Records:
         if self._flatten:
             rows = [flat_row(row, self._shape.fields, self._declared) for row in rows]
         rejects = Rejects(self._row)
-        batch = columns(rows, pa.schema(list(fields.values())), self._declared, shapes, rejects)
+        batch = columns(rows, pa.schema(list(fields.values())), self._declared, rejects)
         self._given = fields
         return Parsed(
             batches=(batch,) if batch.num_rows else (),

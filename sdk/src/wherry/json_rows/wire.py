@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,22 +27,47 @@ class UnfitError(Exception):
     """Arrow's parser is not the one for this."""
 
 
-@dataclass(frozen=True, slots=True)
 class Documents:
-    """JSON documents on a line each. root: each stands in an object under `ROOT`. newlines: also inside of them."""
+    """JSON documents. data: their text, each of them from a new line on, as Arrow's parser reads it.
 
-    data: bytes
-    number: int
-    longest: int
-    root: bool
-    newlines: bool = False
+    root: each stands in an object under `ROOT`.  newlines: there are also some inside of documents.
+    safe: Arrow's parser survives them: given null where an object should be, it does not.
+    """
 
-    @staticmethod
-    def of(bodies: Sequence[bytes]) -> Documents:
-        """Documents that may be of any kind."""
-        data = b'{"r":' + b'}\n{"r":'.join(bodies) + b"}\n"
-        several = data.count(b"\n") > len(bodies) or b"\r" in data
-        return Documents(data, len(bodies), max(map(len, bodies)) + len(b'{"r":}\n'), True, several)
+    def __init__(self, bodies: Sequence[bytes]) -> None:
+        self.bodies = bodies
+        self.number = len(bodies)
+        self.data = b'{"r":' + b'}\n{"r":'.join(bodies) + b"}\n"
+        self.longest = max(map(len, bodies)) + len(b'{"r":}\n')
+        self.root = True
+        self.newlines = self.data.count(b"\n") > self.number or b"\r" in self.data
+        self.safe = True
+
+    def part(self, start: int, end: int) -> Documents:
+        """Some of them."""
+        return Documents(self.bodies[start:end])
+
+
+class Lines(Documents):
+    """JSON lines, those that are not blank."""
+
+    def __init__(self, block: bytes) -> None:
+        self.data = block
+        self.longest = 0
+        self.root = self.newlines = False
+        self.number = block.count(b"\n") + (not block.endswith(b"\n"))
+        self.safe = block.count(b"\n{") + block.startswith(b"{") == self.number
+        if not self.safe:
+            self.number = len(self.bodies)
+            self.safe = all(line.startswith(b"{") for line in self.bodies)
+
+    @cached_property
+    def bodies(self) -> Sequence[bytes]:  # type: ignore[override]
+        """The lines apart."""
+        return [line for line in map(bytes.strip, self.data.split(b"\n")) if line]
+
+    def part(self, start: int, end: int) -> Documents:
+        return Lines(b"\n".join(self.bodies[start:end]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +94,7 @@ class Wire:
 
         Raises `UnfitError`, for `texts` too.
         """
-        if self._record is None or not shallow(documents.data):
+        if self._record is None or not documents.safe or not shallow(documents.data):
             raise UnfitError
         try:
             table = _table(documents, self._schema(self._record, documents.root, texts or {}))
@@ -154,11 +180,23 @@ def converts(shape: JsonShape, field: pa.Field) -> bool:
 
 
 def _table(documents: Documents, schema: pa.Schema) -> pa.Table:
+    """By two threads, unless a document is longer than half of them, or there are line ends inside."""
     whole = len(documents.data) + 64
     half = max(PIECE, whole // 2 + documents.longest)
+    if documents.newlines:
+        return _parsed(documents, schema, whole)
+    try:
+        return _parsed(documents, schema, half)
+    except pa.ArrowInvalid as error:
+        if "straddl" not in str(error):
+            raise
+        return _parsed(documents, schema, whole)
+
+
+def _parsed(documents: Documents, schema: pa.Schema, size: int) -> pa.Table:
     return pj.read_json(
         pa.BufferReader(documents.data),
-        read_options=pj.ReadOptions(block_size=whole if documents.newlines else half),
+        read_options=pj.ReadOptions(block_size=size),
         parse_options=pj.ParseOptions(
             explicit_schema=schema, newlines_in_values=documents.newlines, unexpected_field_behavior="infer"
         ),
@@ -252,7 +290,7 @@ def _arranged(array: pa.Array, to: pa.DataType) -> pa.Array:
 
 def _finite(array: pa.Array) -> bool:
     if pa.types.is_struct(array.type):
-        return all(_finite(array.field(i)) for i in range(array.type.num_fields))
+        return all(map(_finite, array.flatten()))
     if pa.types.is_list(array.type):
         return _finite(array.flatten())
     if pa.types.is_floating(array.type):
