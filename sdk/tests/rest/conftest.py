@@ -19,7 +19,7 @@ NOW = 1_735_689_600
 
 
 class Shore:
-    """A server and a destination that outlive runs. routes: path -> rows to answer with, or a function of the request."""
+    """A server and a destination that outlive runs. routes: path -> what to say, or a function of the request."""
 
     def __init__(self) -> None:
         self.store = Store()

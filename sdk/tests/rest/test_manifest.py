@@ -9,8 +9,19 @@ import pytest
 import wherry
 from pydantic import SecretStr
 from wherry import (
-    Bearer, ConfigField, Deleted, Incremental, LinkHeader, Manifest, NextUrl, OnResponse, Page, RateLimit, RestSource,
-    RestStream, UsageError,
+    Bearer,
+    ConfigField,
+    Deleted,
+    Incremental,
+    LinkHeader,
+    Manifest,
+    NextUrl,
+    OnResponse,
+    Page,
+    RateLimit,
+    RestSource,
+    RestStream,
+    UsageError,
 )  # fmt: skip
 from wherry.config.document import parse
 from wherry.rest.manifest import json_schema, parse_manifest
@@ -117,9 +128,7 @@ def test_every_word_means_in_yaml_what_it_means_in_python() -> None:
                 include_key="group",
                 primary_key=("org", "id"),
                 paginate=Page("p", size="{config.size}", size_param="n", pages="meta.pages"),
-                incremental=Incremental(
-                    "at", start="{config.since}", format="epoch_s", step="30d", filter="client"
-                ),
+                incremental=Incremental("at", start="{config.since}", format="epoch_s", step="30d", filter="client"),
                 deleted=Deleted("state", 1),
                 schema={"id": "bigint", "tags": ["text"], "who": {"name": "text"}},
                 for_each="{config.repos}",
@@ -180,7 +189,7 @@ def test_a_mistake_in_a_class_names_the_class() -> None:
         base_url = "https://x"
         streams = [RestStream("a", path="{parent.id}")]
 
-    with pytest.raises(UsageError, match="Broken: .*{parent.id} needs parent"):
+    with pytest.raises(UsageError, match=r"Broken: .*\{parent.id\} needs parent"):
         Broken.manifest()
 
 

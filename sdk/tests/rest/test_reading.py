@@ -1,4 +1,4 @@
-"""Streams of an API into tables: pages, parents, items, deletes, answers that are none. The server's log is the oracle."""
+"""Streams of an API into tables: pages, parents, items, deletes, answers that are none. The log is the oracle."""
 
 from __future__ import annotations
 

@@ -68,7 +68,9 @@ class Pages:
     def __init__(self, api: Api, stream: RestStream) -> None:
         self._api, self._stream = api, stream
         self.began: int | None = None
-        """Nanoseconds by the server's clock when it answered first."""
+        """Nanoseconds by the server's clock when it was asked first."""
+        self._asked = 0
+        """The same by ours."""
         self._windows: Windows | None = None
 
     def windows(self, windows: Windows | None) -> Iterator[Fetched]:
@@ -119,6 +121,7 @@ class Pages:
         api, stream, asked = self._api, self._stream, window
 
         def ask(step: Step) -> Request:
+            self._asked = self._asked or api.now()
             values = Values(config=api.config, parent=scope.parent, item=scope.item, start=asked.start, end=asked.end)
             return request(api.manifest, stream, values, parameters(stream.incremental, asked), step)
 
@@ -133,7 +136,8 @@ class Pages:
         )  # fmt: skip
         for answer in answers:
             if self.began is None:
-                self.began = server_time(answer, api.now())
+                now = api.now()
+                self.began = server_time(answer, now) - (now - self._asked)
             yield Fetched(answer.body, scope, window)
 
     def _turn(self, asked: Window, body: PageBody, rows: int) -> tuple[Window, Turn]:
