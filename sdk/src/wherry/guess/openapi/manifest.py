@@ -11,7 +11,7 @@ from typing import Any
 from wherry.errors import UsageError
 from wherry.guess.openapi.address import base_url, first_server, plain
 from wherry.guess.openapi.auth import needed
-from wherry.guess.openapi.config import Config
+from wherry.guess.openapi.config import Config, literal
 from wherry.guess.openapi.document import Document, parse, read
 from wherry.guess.openapi.operations import operations
 from wherry.guess.openapi.parents import fill, parameters
@@ -20,7 +20,7 @@ from wherry.guess.openapi.streams import Draft, common, drafts
 from wherry.guess.shape import declared
 from wherry.guess.since import since
 from wherry.guess.writer import Noted, comment, guessed, one_line, write
-from wherry.guess.writer import plain as without_notes
+from wherry.rest.manifest import parse_manifest
 
 _LISTED = 40
 """Operations named for each reason to leave some out."""
@@ -55,9 +55,10 @@ def _made(document: Document, name: str, only: Sequence[str]) -> Made:
         raise UsageError(f"{document.name}: {reason}", next=f"there are: {names}" if found else "describe its lists")
     kept = _with_parents(kept, found, config, document)
     tree = _tree(document, name, kept, config)
-    _check(tree)
     lines = [*_head(document, len(kept)), write(tree).rstrip("\n"), *_foot(left)]
-    return Made("\n".join(lines) + "\n", tuple(draft.name for draft in kept), tuple(left))
+    text = "\n".join(lines) + "\n"
+    _checked(text, name, len(kept))
+    return Made(text, tuple(draft.name for draft in kept), tuple(left))
 
 
 def _with_parents(kept: list[Draft], found: list[Draft], config: Config, document: Document) -> list[Draft]:
@@ -106,7 +107,7 @@ def _stream(draft: Draft, shared: Any, config: Config) -> Noted:
     paged = own != (shared or {"type": "none"})
     schema = declared(draft.rows.item)
     fields = {
-        "description": draft.operation.summary[:100] or None,
+        "description": literal(draft.operation.summary[:100]) or None,
         "path": draft.fields.get("path"),
         "parent": draft.fields.get("parent"),
         "include_parent": draft.fields.get("include_parent"),
@@ -138,13 +139,14 @@ def _key(draft: Draft) -> Any:
     return guessed(name, why)
 
 
-def _check(tree: dict[str, Any]) -> None:
-    """That the models take it: otherwise this part is wrong, and says so before anybody trusts the file."""
-    from pydantic import TypeAdapter
-
-    from wherry.rest.models import Manifest
-
-    TypeAdapter(Manifest).validate_python(without_notes(tree))
+def _checked(text: str, name: str, count: int) -> None:
+    """That it can be read as manifests are. Otherwise this part is wrong, or the file larger than a manifest may be."""
+    try:
+        parse_manifest(text, f"{name}.yaml")
+    except UsageError as error:
+        raise UsageError(
+            f"the manifest of {count} streams cannot be used: {error.message}", next="name the streams you want"
+        ) from error
 
 
 def _head(document: Document, count: int) -> list[str]:
