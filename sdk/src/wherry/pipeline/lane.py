@@ -403,6 +403,8 @@ class Lane:
             if done:  # announced columns without a value, and streams without a row, still get their table
                 for path, lane in self._streams.items():
                     self._report_change(path, lane, lane.conformer.complete(lane.schema))
+                    if lane.conformer.target.key and not lane.conformer.target.schema.names:
+                        continue  # a stream without a row that announced no column: nothing to make a table of
                     self._prepare(path, lane)
                     self._drop_rejects(lane, load)
             counts = self._counts()
