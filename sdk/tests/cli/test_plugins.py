@@ -129,7 +129,7 @@ def test_info_as_markdown(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     assert out[6:9] == [
         "| key | type | default | description |",
         "|---|---|---|---|",
-        "| `path` | text | `required` |  |",
+        "| `path` | text | required | |",
     ]
     assert "| modes | append replace |" in out
 

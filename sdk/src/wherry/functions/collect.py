@@ -17,6 +17,8 @@ SECONDS = 1.0
 """A batch is not held back for longer."""
 _STEP = 0.1
 """Seconds that taking one handful should need at most."""
+_FEW = 1 << 12
+"""Bytes below which items are taken one by one: whoever wants such pieces wants them as they come."""
 _DICT = frozenset({dict})
 YIELD = "yield dicts, lists of dicts, Arrow data, pages, a Batch or a Mark"
 
@@ -69,7 +71,8 @@ class Gather:
                 gc.enable()
         seconds, asked = time.monotonic() - began, self._handful
         simple = taken and type(taken[-1]) is dict
-        self._handful = 1 if not simple or seconds > _STEP else min(asked * 2, 1_024)
+        few = not simple or seconds > _STEP or self._bytes < _FEW
+        self._handful = 1 if few else min(asked * 2, 1_024)
         return len(taken) < asked
 
     def _sorted(self, taken: list[Any]) -> Iterator[Gathered]:

@@ -16,6 +16,8 @@ from wherry.testing.suite import Suite, does_not_apply
 from wherry.testing.tapes import tape_of
 
 Make = Callable[[], Source]
+PIECE = 1
+"""Bytes that a recorded source is asked to aim at: each page for itself, so that bookmarks do not depend on time."""
 
 
 class SourceBase(Suite):
@@ -54,10 +56,11 @@ class SourceBase(Suite):
         tape = tape_of(request.config, self.recording, self.connector, config)
 
         def new() -> Source:
-            made.append(small(self.connector(self.connector.Config.model_validate(config))))
+            source = self.connector(self.connector.Config.model_validate(config))
+            made.append(small(source) if tape is None else small(source, PIECE))
             if tape is not None:
-                send_through(made[-1].run, tape.wrap)
-            return made[-1]
+                send_through(source.run, tape.wrap)
+            return source
 
         yield new
         for source in made:
