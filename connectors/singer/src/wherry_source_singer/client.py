@@ -123,7 +123,7 @@ class Child:
 
     def advice(self) -> str:
         """What helps when a tap has failed."""
-        return "the run log has all that it said"
+        return "correct what it complains of; the run log of a sync has all that it said"
 
     def close(self) -> None:
         """End it, if it has not ended; again is fine."""

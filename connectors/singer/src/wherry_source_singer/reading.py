@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from wherry import Batch, Bookmark, Mark, Selection, SourceError
@@ -16,7 +16,7 @@ from wherry_source_singer.streams import Reading, versions
 
 
 class Session:
-    """What is read from one child.
+    """What is read from one child. anew: paths of streams that it reads from their beginning.
 
     A bookmark is `{"state": what the tap said last, "versions": {stream: version}, "seen": [streams it told of]}`;
     "text" has the state where JSON numbers would change it. A state in the middle of a read is passed on unless rows
@@ -26,7 +26,7 @@ class Session:
 
     def __init__(
         self, child: Child, name: str, known: Sequence[Entry], wanted: Sequence[Selection], bookmark: Bookmark,
-        log: logging.Logger,
+        log: logging.Logger, anew: Collection[str] = (),
     ) -> None:  # fmt: skip
         self._child = child
         self._name = name
@@ -38,13 +38,13 @@ class Session:
         old: Mapping[str, int] = before.get("versions", {})
         paths = {entry.stream.path: entry for entry in known}
         self._streams: dict[str, Reading] = {}
-        self._readings = [Reading(s, old.get(s.stream.path)) for s in wanted]
+        self._readings = [Reading(s, None if s.stream.path in anew else old.get(s.stream.path)) for s in wanted]
         for reading in self._readings:
             entry = paths[reading.path]
             for name_ in (entry.data.get("tap_stream_id"), entry.id):
                 self._streams[str(name_)] = reading
         self._old = dict(old)
-        self._anew = tuple(s.stream.path for s in wanted if s.mode == "replace")
+        self._anew = tuple(s.stream.path for s in wanted if s.stream.path in anew)
         self._held = any(s.mode == "append" for s in wanted)
         self._fresh = False
         """Rows came since the last bookmark."""

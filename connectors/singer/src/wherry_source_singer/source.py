@@ -39,6 +39,7 @@ class SingerSource(Source):
 
     Config = SingerConfig
     config: SingerConfig
+    separable = True
 
     def __init__(self, config: SingerConfig) -> None:
         super().__init__(config)
@@ -68,7 +69,9 @@ class SingerSource(Source):
         if known.open is not None and _same(known.open, selected):
             yield known.open
         elif selected:
-            yield ReadPlan(key=PLAN, splits=(Split(key=PLAN, streams=tuple(selected), bookmark=known.bookmark),))
+            anew = sorted(known.anew & {s.stream.path for s in selected})
+            split = Split(key=PLAN, streams=tuple(selected), bookmark=known.bookmark, detail={"anew": anew} if anew else None)
+            yield ReadPlan(key=PLAN, splits=(split,))
 
     def read(self, split: Split) -> Iterator[Batch | Mark]:
         known = self._known()
@@ -78,7 +81,7 @@ class SingerSource(Source):
             lost = next(s.stream.path for s in split.streams if s.stream.path not in offered)
             raise SourceError(f"{self.name} no longer offers stream {lost}", next=f"leave it out: --exclude {lost}")
         with self._started(self._arguments(known, split)) as child:
-            yield from Session(child, self.name, known, wanted, split.bookmark, self.run.log).items()
+            yield from Session(child, self.name, known, wanted, split.bookmark, self.run.log, _anew(split)).items()
 
     def close(self) -> None:
         for child in self._children:
@@ -131,7 +134,7 @@ class SingerSource(Source):
         for option in self._facts().catalog:
             arguments += [option, catalog]
         state, text = state_of(split.bookmark)
-        anew = {s.stream.path for s in split.streams if s.mode == "replace" or s.limit is not None}
+        anew = _anew(split)
         if anew and isinstance(state, Mapping):
             ids = {str(v) for e in known if e.stream.path in anew for v in (e.id, e.data.get("tap_stream_id"))}
             state, text = empty_state(state, ids), ""
@@ -149,10 +152,12 @@ class SingerSource(Source):
 
     @contextlib.contextmanager
     def _started(self, arguments: Sequence[str]) -> Iterator[Child]:
-        tap = self._tap()
+        tap, secrets = self._tap(), self.config.secrets(self._facts().types)
+        for secret in secrets:
+            self.run.conceal(secret)
         child = Child(
             [*tap.command, *arguments], self.run, name=tap.name, folder=self._private().path,
-            env=variables(self.config.variables()), secrets=self.config.secrets(self._facts().types),
+            env=variables(self.config.variables()), secrets=secrets,
             size=max(1 << 20, min(8 << 20, self.run.bytes // 8)),
         )  # fmt: skip
         self._children.append(child)
@@ -161,6 +166,13 @@ class SingerSource(Source):
         finally:
             child.close()
             self._children.remove(child)
+
+
+def _anew(split: Split) -> frozenset[str]:
+    """Paths of the streams that are read from their beginning, whatever the state says of them."""
+    return frozenset(
+        {*(split.detail or {}).get("anew", ()), *(s.stream.path for s in split.streams if s.mode == "replace" or s.limit)}
+    )
 
 
 def _json(output: bytes) -> Any:

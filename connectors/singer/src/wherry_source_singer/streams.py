@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from wherry import KIND, Batch, Mark, Records, Selection, SourceError
+from wherry import KIND, Batch, DataError, Mark, Records, Selection, SourceError
 
 from wherry_source_singer.catalog import DELETED, shown
 from wherry_source_singer.types import schema_of
@@ -55,7 +55,7 @@ class Reading:
         if message.get("schema") == self._schema:
             return
         self._schema = message.get("schema")
-        schema = schema_of(self._schema)
+        schema = self._own(schema_of(self._schema))
         if schema.names:
             known = {f.name: f for f in self._announced.schema}
             lost = [f for f in known.values() if f.name not in schema.names]
@@ -68,7 +68,12 @@ class Reading:
             raise SourceError(
                 f"it sent a record of {self.path} before its schema", next="report it to the author of the tap"
             )
-        parsed = self._records.parse_lines(lines)
+        try:
+            parsed = self._records.parse_lines(lines)
+        except DataError as error:
+            if "not JSON" in error.message:
+                raise SourceError(f"it sent what cannot be read: {error.message}", next=error.next) from None
+            raise
         if parsed is None or None in parsed.counts:
             raise SourceError(
                 f"it sent a record of {self.path} without a value", next="report it to the author of the tap"
@@ -95,14 +100,16 @@ class Reading:
         self.rows += count
         fields = [field for field, _ in pairs if not pa.types.is_null(field.type)]
         columns = [column for field, column in pairs if not pa.types.is_null(field.type)]
-        grown = {f.name: f for f in self._announced.schema} | {
-            f.name: f for f in fields if f.name != DELETED or keep is None
-        }
-        yield from self._announce(pa.schema(list(grown.values())))
+        grown = known | {f.name: f for f in fields}
+        yield from self._announce(self._own(pa.schema(list(grown.values()))))
         if self._announced.changes:
             fields, columns = _operations(fields, columns, batch.num_rows)
         shaped = _batch(fields, columns, batch.num_rows)
         yield Batch(stream=self.path, data=shaped if count == batch.num_rows else shaped.slice(0, count))
+
+    def _own(self, schema: pa.Schema) -> pa.Schema:
+        """Without the column that a log tells deletes by."""
+        return pa.schema([f for f in schema if f.name != DELETED]) if self._announced.changes else schema
 
     def _announce(self, schema: pa.Schema) -> Iterator[Mark]:
         if shown(schema) != shown(self._announced.schema):
@@ -173,7 +180,9 @@ def _fitted(field: pa.Field, column: pa.Array, known: pa.Field | None) -> tuple[
 def _cast(column: pa.Array, wanted: pa.DataType) -> pa.Array:
     """Raises `ArrowInvalid` rather than change a value."""
     timely = pa.types.is_temporal(wanted) or pa.types.is_decimal(wanted)
-    numeric = pa.types.is_floating(wanted) or pa.types.is_decimal(wanted) or pa.types.is_integer(wanted)
+    numeric = pa.types.is_integer(column.type) and (pa.types.is_floating(wanted) or pa.types.is_decimal(wanted))
+    numeric = numeric or (pa.types.is_floating(column.type) and pa.types.is_decimal(wanted))
+    numeric = numeric or (pa.types.is_decimal(column.type) and pa.types.is_decimal(wanted))
     if not (timely if pa.types.is_string(column.type) else numeric) or pa.types.is_boolean(column.type):
         raise pa.ArrowInvalid("kinds differ")
     if pa.types.is_floating(column.type) and pa.types.is_decimal(wanted):

@@ -45,6 +45,7 @@ class Job:
 
 def execute(app: App, job: Job) -> int:
     """Run the job; the exit code. Errors of the whole run are raised, those of streams are shown."""
+    from wherry.cli.source_log import keeping
     from wherry.host.hooks import Events
     from wherry.pipeline.prepare import name_run
 
@@ -61,7 +62,7 @@ def execute(app: App, job: Job) -> int:
     outcome: Outcome | None = None
     code = 1
     try:
-        with stop.signals(events):
+        with stop.signals(events), keeping(recorders[0]):
             give_up = _give_up(app, job, recorders, events, stop, began)
             outcome = _sync(job, destination, names, events, stop, give_up)
     except KeyboardInterrupt:

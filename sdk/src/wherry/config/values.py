@@ -109,9 +109,10 @@ def _gather(
         name, kind = pointers.get(key, (key, None))
         given[name] = Setting(Elsewhere(kind, str(setting.value)), setting.origin) if kind else setting
 
+    free = model.model_config.get("extra") == "allow"
     for prefix in _prefixes(reference):
         for key, setting in environment.starting(prefix):
-            if key in known or key in pointers:
+            if free or key in known or key in pointers:
                 take(key, setting)
     for key, setting in reference.settings.items():
         take(key, setting)
@@ -153,6 +154,8 @@ def _upper(name: str) -> str:
 
 
 def _strays(reference: Reference, model: type[ConnectorConfig], environment: Environment) -> Iterator[str]:
+    if model.model_config.get("extra") == "allow":
+        return
     known, pointers = fields(model), _pointers(model)
     for prefix in _prefixes(reference):
         for key, setting in environment.starting(prefix):
@@ -171,7 +174,7 @@ def _learn(redactor: Redactor, model: type[ConnectorConfig], key: str, setting: 
     if is_secret(model, key):
         redactor.add(list(_secrets(model.model_fields[key].annotation, setting.value)))
     else:
-        redactor.add_inside(setting.value)
+        redactor.add_inside({key: setting.value})  # of a key that the model leaves free, its name tells
 
 
 def is_secret(model: type[ConnectorConfig], key: str) -> bool:
@@ -246,5 +249,6 @@ def _usage_error(
         )
     if refusal.shown and not is_secret(model, key) and isinstance(setting.value, (str, int, float, bool)):
         what += f", not {one_line(redactor.redact(str(setting.value)))[:80]!r}"
-    remedy = refusal.remedy or f"correct {key}; wherry plugins info {reference.connector} lists the keys"
+    known = reference.object or reference.connector
+    remedy = refusal.remedy or f"correct {key}; wherry plugins info {known} lists the keys"
     return UsageError(redactor.redact(what), key=key, where=f"{key} from {setting.origin}", next=remedy)

@@ -66,7 +66,7 @@ def forecast(
     """What `sync` would do with these streams. session: a read-only one."""
     with at_destination():
         stored, recorded = dict(session.progress), dict(session.names)
-    prepared = prepare(streams, stored, names, settings)
+    prepared = prepare(streams, stored, names, settings, source.separable)
     selections = [choice.selection for choice in prepared.choices]
     refuse_unheard(selections, settings.wishes, source.filters)
     bare = {key: envelopes.unwrap(progress) for key, progress in prepared.progress.items()}

@@ -132,11 +132,11 @@ class Lane:
                 self._load.idle()
 
     def _end(self, end: End, reader: Reader) -> bool:
-        if end.error is not None:
-            raise end.error
-        if end.stopped:
+        if end.error is not None or end.stopped:
             if self._at_bookmark and self._changed and not self._whole and self._may_end_here():
-                self._commit(reader, done=False)
+                self._commit(reader, done=False)  # also of a source that failed after it
+            if end.error is not None:
+                raise end.error
             return False
         self._complete |= {s.stream.path for s in self.split.streams if self._is_whole(s)}
         if self.work.must_record(self.split, self._changed or self._whole):  # a whole read without rows ends all keys

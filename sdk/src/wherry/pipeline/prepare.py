@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wherry.contracts.destination import Destination
-from wherry.contracts.source import Source
+from wherry.contracts.source import Shared, Source
 from wherry.contracts.values import Progress, Stream
 from wherry.errors import StateError, UsageError
 from wherry.pipeline import envelope as envelopes
@@ -26,7 +26,7 @@ GONE = "its table is gone: rebuilt from empty"
 class Settings:
     """How to run: what the command line and `wherry.yaml` say, beyond the connectors' own configuration.
 
-    folder, conceal: as in `Run`.
+    folder, conceal, shared: as in `Run`.
     """
 
     wishes: Wishes = field(default_factory=Wishes)
@@ -44,6 +44,7 @@ class Settings:
     yes: bool = False
     folder: Path | None = None
     conceal: Callable[[str], None] = lambda secret: None
+    shared: Shared = field(default_factory=Shared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,8 @@ class Prepared:
     """Plan keys whose stored bookmark is not used, and why."""
     unsettled: set[str] = field(default_factory=set)
     """Streams of `envelope.unsettled`."""
+    separable: bool = False
+    """`Source.separable`."""
 
 
 def name_run(source: Source, connector: str, destination: Destination, settings: Settings) -> Names:
@@ -81,8 +84,13 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "source"
 
 
-def prepare(streams: Sequence[Stream], stored: Mapping[str, Progress], names: Names, settings: Settings) -> Prepared:
-    """Settle every stream's selection and check that stored bookmarks still stand for it."""
+def prepare(
+    streams: Sequence[Stream], stored: Mapping[str, Progress], names: Names, settings: Settings, separable: bool = False
+) -> Prepared:
+    """Settle every stream's selection and check that stored bookmarks still stand for it.
+
+    separable: the source can go on with some streams of a bookmark and begin others from nothing.
+    """
     wishes = settings.wishes
     if wishes.limit is None:
         stored = _readable(stored, settings)
@@ -100,11 +108,13 @@ def prepare(streams: Sequence[Stream], stored: Mapping[str, Progress], names: Na
             hidden[path] = reason
     if wishes.limit is not None:
         return Prepared(names=names, choices=choices, progress={}, hidden=hidden)
-    progress, anew = _usable(stored, hidden, missing)
+    progress, anew = _apart(stored, hidden) if separable else _usable(stored, hidden, missing)
     _refuse_other_source(progress, names)
     final = [replace(c, rebuild=c.rebuild or c.selection.stream.path in anew) for c in choices]
     unsettled = {path for known in stored.values() for path in envelopes.unsettled(known)}
-    return Prepared(names=names, choices=final, progress=progress, hidden=hidden, unsettled=unsettled)
+    return Prepared(
+        names=names, choices=final, progress=progress, hidden=hidden, unsettled=unsettled, separable=separable
+    )
 
 
 def _readable(stored: Mapping[str, Progress], settings: Settings) -> dict[str, Progress]:
@@ -144,6 +154,20 @@ def _usable(
         anew |= mine & set(missing) | (paths if len(paths) > 1 else set())
         if all(hidden[path] == GONE for path in mine) and envelopes.rebuilding(known) >= (paths | mine):
             progress[key] = replace(known, bookmark=None, missing=frozenset())
+    return progress, anew
+
+
+def _apart(stored: Mapping[str, Progress], hidden: Mapping[str, str]) -> tuple[dict[str, Progress], set[str]]:
+    """The same where a bookmark goes on without those of its streams that cannot use it."""
+    progress: dict[str, Progress] = {}
+    anew: set[str] = set()
+    for key, known in stored.items():
+        paths = {path for envelope in envelopes.all_of(known) for path in envelope.get("choice", {})}
+        mine = frozenset(path for path in hidden if path in paths)
+        again = all(hidden[path] == GONE for path in mine) and envelopes.rebuilding(known) >= mine
+        opened = known.open if again else None
+        progress[key] = replace(known, open=opened, anew=mine, missing=frozenset()) if mine else known
+        anew |= mine
     return progress, anew
 
 

@@ -49,8 +49,9 @@ def sync(
     watch = Watch(settings.limits, events, stop, give_up)
     planner = new_source()
     given = planner.run = Run(
-        stop=stop, memory=settings.memory, folder=settings.folder, conceal=settings.conceal, resting=watch.resting
-    )
+        stop=stop, memory=settings.memory, shared=settings.shared, folder=settings.folder, conceal=settings.conceal,
+        resting=watch.resting,
+    )  # fmt: skip
     destination.tell = lambda text: events.message(level="warning", text=text)
     destination.memory = settings.memory // 2  # a quarter is the lanes' byte budget, the rest for what is in flight
     session: Session | None = None
@@ -70,7 +71,7 @@ def sync(
             watch.blocked = session.blocked
             stored, recorded = contact(lambda: (without_replays(opened), opened.names), at_destination)
         failpoint("K01")
-        prepared = prepare(streams, stored, names, settings)
+        prepared = prepare(streams, stored, names, settings, planner.separable)
         refuse_unheard([c.selection for c in prepared.choices], settings.wishes, planner.filters)
         context = _context(prepared, session, recorded, destination, new_source, events, watch, stop, settings, given)
         _announce(context, prepared, session, labels)
@@ -151,6 +152,7 @@ def _context(
         names=name_map(recorded, limits),
         budget=Budget(settings.memory // 4, 1, settings.memory), max_rejects=settings.max_rejects, choices=by_path,
         select=select, load_id=settings.load_id, run=given, unsettled=set(prepared.unsettled),
+        separable=prepared.separable,
     )  # fmt: skip
 
 

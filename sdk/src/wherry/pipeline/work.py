@@ -53,6 +53,8 @@ class Context:
     """Streams that this run has rebuilt: what comes after adds to them."""
     unsettled: set[str] = field(default_factory=set)
     """Streams of `envelope.unsettled`."""
+    separable: bool = False
+    """`Source.separable`."""
     outcomes: dict[str, StreamOutcome] = field(default_factory=dict)
 
 
@@ -80,6 +82,7 @@ class Work:
         self._dirty = self._unsettled()
         self._rebuild = self._rebuild_paths()
         self._rebuild |= self._made_anew()
+        self._left_out = self._streams_left_out()
         self._sealed: dict[str, JsonValue] = self._starting_envelopes()
         self._shared = self._known_before()
         self._drawn: dict[str, dict[str, list[Any]]] = {}
@@ -125,7 +128,7 @@ class Work:
 
     def seal(self, bookmark: Bookmark, boundaries: dict[str, JsonValue], begun: bool = False) -> JsonValue:
         """The envelope for a bookmark of one of its splits. begun: rows of the split are loaded."""
-        envelope = envelopes.seal(bookmark, boundaries, self.streams, self.context.identity)
+        envelope = self._enveloped(bookmark, boundaries)
         if self._rebuild:
             envelope["rebuild"] = sorted(self._rebuild)
         if self._dirty:
@@ -133,6 +136,13 @@ class Work:
         if self._appeared:
             envelope["appeared"] = [to_json(s) for s in self._appeared.values()]
         return envelope | ({"begun": True} if begun else {})
+
+    def _enveloped(self, bookmark: Bookmark, boundaries: Mapping[str, JsonValue]) -> dict[str, Any]:
+        """With what is known of streams that the bookmark stands for and this plan leaves out."""
+        boundaries = {**self._left_out.get("boundary", {}), **boundaries}
+        envelope = envelopes.seal(bookmark, boundaries, self.streams, self.context.identity)
+        envelope["choice"] = self._left_out.get("choice", {}) | envelope["choice"]
+        return envelope
 
     def appears(self, stream: Stream) -> Selection | None:
         """The selection of a stream that the plan did not have; None if it is not wanted."""
@@ -304,7 +314,7 @@ class Work:
         boundaries = {
             s.stream.path: boundary.merge([p.get(s.stream.path) for p in parts], s.lookback) for s in self.streams
         }
-        self.lasting = envelopes.seal(bookmark, boundaries, self.streams, self.context.identity)
+        self.lasting = self._enveloped(bookmark, boundaries)
         entry = Entry(bookmark=self.lasting, done=True)
         targets = [self.placed(self.conformer(s).target) for s in self.streams if self.rebuilt(s)]
         targets += [rejects for target in targets for rejects in self._rejects(target)]
@@ -323,10 +333,19 @@ class Work:
         envelope = envelopes.open_(self._sealed[split.key])
         if len(self.plan.splits) > 1 or self.rebuilds or self.generation is None or not envelope.get("begun"):
             return
-        self.lasting = envelopes.seal(
-            envelope.get("source"), envelope.get("boundary", {}), self.streams, self.context.identity
-        )
+        self.lasting = self._enveloped(envelope.get("source"), envelope.get("boundary", {}))
         self.context.session.publish(self.plan, [], self.generation, Entry(bookmark=self.lasting, done=True))
+
+    def _streams_left_out(self) -> dict[str, dict[str, Any]]:
+        """Choices and boundaries of streams that the bookmark stands for too, where a plan goes on without them."""
+        if not self.context.separable or len(self.plan.splits) != 1 or self.plan.splits[0].bookmark is None:
+            return {}
+        before = envelopes.open_(self._known.bookmark)
+        if not self.resumed and self.plan.splits[0].bookmark != before.get("source"):
+            return {}
+        mine = {s.stream.path for s in self.streams}
+        parts = ("choice", "boundary")
+        return {part: {k: v for k, v in before.get(part, {}).items() if k not in mine} for part in parts}
 
     def _starting_envelopes(self) -> dict[str, JsonValue]:
         if self.resumed and self._known.open is not None:
