@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from wherry.pipeline.lane import CommitEvery
-from wherry.pipeline.select import Wish
+from wherry.pipeline.select import Wish, Wishes
 from wherry.rest.moments import moment
-from wherry_web import Asked
+from wherry_web import Asked, said
 
 from .conftest import NOW, Shore
 
@@ -176,8 +176,6 @@ def test_users_choose_where_to_begin_and_to_end(shore: Shore) -> None:
 
 
 def _wishes(**wish: Any) -> Any:
-    from wherry.pipeline.select import Wishes
-
     return Wishes(common=Wish(**wish))
 
 
@@ -225,8 +223,6 @@ def test_a_window_that_was_read_is_not_read_again_after_a_failure(shore: Shore) 
     shore.now = NOW - 335 * DAY
 
     def answer(asked: Asked) -> Any:
-        from wherry_web import said
-
         return said({}, 400) if asked.query["since"] in failing else table(asked)
 
     shore.routes["/items"] = answer
@@ -248,8 +244,6 @@ def test_an_ordered_stream_goes_on_in_the_middle_after_a_failure(shore: Shore) -
 
     def answer(asked: Asked) -> Any:
         nonlocal calls
-        from wherry_web import said
-
         calls += 1
         return said({}, 400) if calls == 4 else table(asked)
 
@@ -272,8 +266,6 @@ def test_rows_in_no_order_have_no_bookmark_before_the_end(shore: Shore) -> None:
 
     def answer(asked: Asked) -> Any:
         nonlocal calls
-        from wherry_web import said
-
         calls += 1
         return said({}, 400) if calls == 3 else table(asked)
 
@@ -330,6 +322,40 @@ def _bookmarks(shore: Shore, key: str) -> set[str]:
     return {str(k) for k in shore.store.now.state if k[1] == key}
 
 
+def test_children_of_parents_in_order_go_on_where_they_failed(shore: Shore) -> None:
+    """The low watermark stays what it was until all parents are through; parents before the failure are not asked."""
+    shore.routes["/p"] = parents = Table([{"id": n, "at": day(10 + n)} for n in range(6)])
+    tables = [Table([{"id": 10 * n + k, "at": day(1 + k)} for k in range(4)]) for n in range(6)]
+    failing: list[int] = []
+
+    def child(n: int) -> Answer:
+        return lambda asked: said({}, 400) if n in failing else tables[n](asked)
+
+    shore.routes |= {f"/p/{n}/c": child(n) for n in range(6)}
+    ordered = stream(ordered=True)["items"]
+    given = {"p": ordered, "c": {**stream()["items"], "path": "p/{parent.id}/c", "parent": "p"}}
+    only = {"run_wishes": Wishes(only=("c",)), "run_commit_every": CommitEvery(rows=1)}
+    shore.sync(given, **only)
+    assert len(shore.ids("c")) == 24
+    for n, table in enumerate(tables):
+        table.rows.append({"id": 10 * n + 9, "at": day(20 - n)})
+    failing.append(3)
+    assert shore.sync(given, **only).exit_code == 3
+    assert [n for n in shore.ids("c") if n % 10 == 9] == [9, 19, 29]
+    failing.clear()
+    parents.rows.append({"id": 0, "at": day(30)})
+    first = len(shore.web.log)
+    assert shore.sync(given, **only).exit_code == 0
+    asked = shore.web.log[first:]
+    assert [a.query["since"] for a in asked if a.route == "/p"] == [day(13)] * 2
+    assert list(dict.fromkeys(a.route for a in asked if a.route != "/p")) == ["/p/3/c", "/p/4/c", "/p/5/c", "/p/0/c"]
+    assert {a.query["since"] for a in asked if a.route != "/p"} == {day(4)}
+    assert len(shore.ids("c")) == 30
+    first = len(shore.web.log)
+    shore.sync(given, **only)
+    assert {a.query.get("since") for a in shore.web.log[first:] if a.route != "/p"} == {day(20)}
+
+
 def test_rows_without_a_key_under_several_parents_are_read_whole(shore: Shore) -> None:
     shore.routes |= {"/p": [{"id": 1}], "/p/1/c": Table([{"id": 1, "at": day(1)}])}
     given = {"p": {}, "c": {**stream()["items"], "path": "p/{parent.id}/c", "parent": "p"}}
@@ -360,8 +386,6 @@ def test_an_ordered_stream_is_asked_anew_where_a_server_gives_only_so_many_rows(
 
     def answer(asked: Asked) -> Any:
         if int(asked.query.get("offset", 0)) >= 10:
-            from wherry_web import said
-
             return said({"error": "no deeper"}, 400)
         return table(asked)
 

@@ -17,6 +17,10 @@ SEEN = "seen"
 """The highest value of the last read, where the bookmark itself has to stand lower."""
 
 
+BETWEEN = "between"
+"""Of a read that is not over: the parent that comes next, and what `Reached` and the server's clock were."""
+
+
 class Reached:
     """The highest cursor value of one read of a stream, by its meaning, and as the source wrote it."""
 
@@ -42,6 +46,10 @@ class Reached:
                 self.top, self.literal = rank, _literal(column[place])
         except (TypeError, pa.ArrowNotImplementedError):
             raise refuse_mixed(ranks, self._stream, self._cursor) from None
+
+    def rank(self, literal: Any) -> Any:
+        """What a value is compared by."""
+        return self._order.rank(literal)
 
     def raise_to(self, rank: Any, literal: Any) -> None:
         """Everything below `rank` was read, whether there are rows or not."""

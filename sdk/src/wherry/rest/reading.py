@@ -15,16 +15,17 @@ from wherry.http.client import Client
 from wherry.http.paging import Step
 from wherry.http.values import Request
 from wherry.instants import marked
-from wherry.json_rows import Parsed, Records, declared
+from wherry.json_rows import MISSING, Parsed, Records, declared, steps
+from wherry.json_rows.paths import at
 from wherry.rest import template
 from wherry.rest.models import Manifest, RestStream
-from wherry.rest.moments import refuse_mixed
-from wherry.rest.progress import CURSOR, SEEN, Reached, server_time
+from wherry.rest.moments import Order, refuse_mixed
+from wherry.rest.progress import BETWEEN, CURSOR, SEEN, Reached, server_time
 from wherry.rest.requests import paging, request
 from wherry.rest.rows import Shaping, column
 from wherry.rest.template import ABSENT, Values
 from wherry.rest.walk import Complete, PageBody, Turn, no_records, objects, walk
-from wherry.rest.window import SETTLED, Window, Windows, parameters
+from wherry.rest.window import SETTLED, Window, Windows, lookback, parameters
 
 PAGES = 20
 """Pages parsed at once, at most."""
@@ -47,15 +48,19 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """For whom a stream is asked: a row of its parent, an item."""
+    """For whom a stream is asked: a row of its parent, an item.
+
+    reached: the cursor of a parent that comes after all that were there before it, where parents come in order.
+    """
 
     parent: Mapping[str, Any] | None = None
     item: Any = ABSENT
+    reached: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A page. end: the window that is over after it, where there is no page: then `body` is None."""
+    """A page; without a body it says that the window is over, or what parents were reached."""
 
     body: bytes | None
     scope: Scope
@@ -65,8 +70,10 @@ class Fetched:
 class Pages:
     """Asks for the pages of a stream, one after the other."""
 
-    def __init__(self, api: Api, stream: RestStream) -> None:
+    def __init__(self, api: Api, stream: RestStream, since: Any = None) -> None:
         self._api, self._stream = api, stream
+        self._since = since
+        """The cursor of the first parent that is wanted; None: all of them are."""
         self.began: int | None = None
         """Nanoseconds by the server's clock when it was asked first."""
         self._asked = 0
@@ -85,6 +92,8 @@ class Pages:
                     yield Fetched(None, Scope(), window)
             else:
                 for scope in self.scopes():
+                    if scope.reached is not None:
+                        yield Fetched(None, scope, outer[-1])
                     for window in outer:
                         yield from self._pages(scope, window)
         except Complete:
@@ -92,9 +101,10 @@ class Pages:
 
     def scopes(self) -> Iterator[Scope]:
         """Each row of the parent with each item."""
-        for parent in self._parents():
+        for parent, reached in self._in_order():
             for item in self._items():
-                yield Scope(parent, item)
+                yield Scope(parent, item, reached)
+                reached = None
 
     def _items(self) -> Iterator[Any]:
         given = self._stream.for_each
@@ -104,13 +114,35 @@ class Pages:
         found = template.rendered(given, Values(config=self._api.config))
         yield from found if isinstance(found, (list, tuple)) else [found]
 
+    def _in_order(self) -> Iterator[tuple[Mapping[str, Any] | None, Any]]:
+        """Parents, each with its cursor if that is higher than any before it, and they come in its order."""
+        cursor = ordered_by(self._api, self._stream)
+        if cursor is None:
+            yield from ((parent, None) for parent in self._parents())
+            return
+        order, path = cursor
+        first = top = None if self._since is None else order.rank(self._since)
+        orderly = True
+        for parent in self._parents():
+            value = at(parent, steps(path))
+            rank = None if value is MISSING or value is None else order.rank(value)
+            if rank is None or top is None or rank == top:
+                yield parent, None
+            elif rank > top:
+                yield parent, value if orderly else None
+            else:
+                orderly = False  # the API does not keep what the manifest says
+                if first is None or rank >= first:
+                    yield parent, None
+            top = rank if rank is not None and (top is None or rank > top) else top
+
     def _parents(self) -> Iterator[Mapping[str, Any] | None]:
         if self._stream.parent is None:
             yield None
             return
         parent = self._api.stream(self._stream.parent)
         pages = Pages(self._api, parent)
-        windows = first_windows(self._api, parent)
+        windows = from_windows(self._api, parent, self._since)
         for fetched in pages.windows(windows):
             self.began = self.began or pages.began
             if fetched.body is not None:
@@ -152,9 +184,21 @@ class Pages:
         return (asked, "on") if later is None else (later, "anew")
 
 
-def first_windows(api: Api, stream: RestStream) -> Windows | None:
-    """The windows of a stream that is read from its beginning, for its children."""
-    return windows_of(api, stream, Selection(stream=_bare(stream)), None)
+def ordered_by(api: Api, stream: RestStream) -> tuple[Order, str] | None:
+    """The cursor in whose order the rows of a stream's parent come; None: in no order."""
+    if stream.parent is None:
+        return None
+    parent = api.stream(stream.parent)
+    incremental = parent.incremental
+    if incremental is None or not incremental.ordered or parent.parent is not None or parent.for_each is not None:
+        return None
+    return Order(incremental.format), incremental.cursor
+
+
+def from_windows(api: Api, stream: RestStream, since: Any) -> Windows | None:
+    """The windows of a stream that is read for its children, from a cursor value on."""
+    back = lookback(stream.incremental)
+    return windows_of(api, stream, Selection(stream=_bare(stream), cursor="", lookback=back), since)
 
 
 def windows_of(api: Api, stream: RestStream, selection: Selection, known: Any) -> Windows | None:
@@ -197,7 +241,12 @@ class Reading:
         if self._windows is not None and selection.cursor is not None:
             self._reached = Reached(self._windows.order, self._known, stream.name, selection.cursor)
         self._instants = False
-        self._pages = Pages(api, stream)
+        between = (self._known or {}).get(BETWEEN, {})
+        self._pages = Pages(api, stream, between.get("parent"))
+        if between and self._reached is not None:
+            self._pages.began = between["began"]
+            if between["top"] is not None:
+                self._reached.raise_to(self._reached.rank(between["top"]), between["top"])
 
     def items(self) -> Iterator[Batch | Mark]:
         """Batches and bookmarks."""
@@ -277,11 +326,20 @@ class Reading:
     def _over(self, one: Fetched) -> Iterator[Mark]:
         """A window is over: its end is a bookmark, once it lies back far enough."""
         window, reached, windows = one.window, self._reached, self._windows
+        if one.scope.reached is not None:
+            if reached is not None and self._selection.mode == "merge":
+                yield Mark(bookmark=self._between(one.scope.reached, reached))
+            return
         if window.last or reached is None or windows is None:
             return
         if not windows.timely or window.high <= min(self._api.now(), self._pages.began or 0) - SETTLED:
             reached.raise_to(window.high, windows.written(window.high))
         yield Mark(bookmark=reached.bookmark())
+
+    def _between(self, parent: Any, reached: Reached) -> Bookmark:
+        """Where to go on among the parents: the bookmark of the read before stands until this one is over."""
+        kept = {key: value for key, value in (self._known or {}).items() if key in (CURSOR, SEEN)}
+        return {CURSOR: None, **kept, BETWEEN: {"parent": parent, "top": reached.literal, "began": self._pages.began}}
 
     def _last(self) -> Bookmark | None:
         """Where the next read begins: what is certain to have been seen, which of rows in no order is no more than
