@@ -66,6 +66,8 @@ class Source(ABC):
     Config: ClassVar[type[ConnectorConfig]] = ConnectorConfig
     filters: ClassVar[bool] = False
     """`Selection.where` is understood."""
+    separable: ClassVar[bool] = False
+    """Of a bookmark for several streams some can go on while others, those of `Progress.anew`, begin from nothing."""
     called: ClassVar[str | None] = None
     """What a source that was made from a description is called, in messages and variables; None: as the connector."""
 
