@@ -13,7 +13,7 @@ from wherry.contracts.values import DELETE, OP, UPSERT
 from wherry.rest.models import Deleted, RestStream
 
 if TYPE_CHECKING:
-    from wherry.rest.reading import Scope
+    from wherry.rest.fetch import Scope
 
 
 def column(path: str) -> str:
@@ -46,7 +46,7 @@ class Shaping:
         return rows
 
     def _with_parent(self, rows: Any, counts: Sequence[int | None], scopes: Sequence[Scope], at: int) -> Any:
-        from wherry.rest.reading import included
+        from wherry.rest.fetch import included
 
         made = [included(self._stream, scope) for scope in scopes]
         places = pa.array([n for n, count in enumerate(counts) for _ in range(count or 0)], pa.int32())

@@ -20,9 +20,10 @@ from wherry.errors import UsageError
 from wherry.http.client import Client
 from wherry.json_rows import declared
 from wherry.rest.config import config_fields, config_model
+from wherry.rest.fetch import Api, Pages
 from wherry.rest.manifest import Wrong, build_manifest, parse_manifest, read_manifest
 from wherry.rest.models import Manifest, RestStream
-from wherry.rest.reading import Api, Pages, Reading
+from wherry.rest.reading import Reading
 from wherry.rest.requests import base_url, new_client
 from wherry.rest.rows import column
 from wherry.rest.template import Values, templates
