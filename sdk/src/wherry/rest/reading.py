@@ -30,9 +30,7 @@ class Reading:
         self._api, self._stream, self._selection = api, stream, selection
         incremental = stream.incremental if selection.cursor is not None or selection.start or selection.end else None
         self._known = bookmark if incremental is not None and selection.cursor is not None else None
-        self._windows = windows_of(api, stream, selection, (self._known or {}).get(CURSOR)) or (
-            windows_of(api, stream, selection, None)
-        )
+        self._windows = windows_of(api, stream, selection, (self._known or {}).get(CURSOR))
         schema = declared(stream.schema) if stream.schema else None
         self._records = Records(
             stream.records, schema=schema, include_key=stream.include_key, flatten=stream.flatten,
@@ -55,7 +53,8 @@ class Reading:
     def items(self) -> Iterator[Batch | Mark]:
         """Batches and bookmarks."""
         run, pages = self._api.run, self._pages.windows(self._windows)
-        fetched = Ahead(pages, lambda one: len(one.body or b""), run.bytes // 4, self._stream.name)
+        room = run.bytes // 4 if self._selection.limit is None else 0  # a sample needs few pages
+        fetched = Ahead(pages, lambda one: len(one.body or b""), room, self._stream.name)
         try:
             yield from self._grouped(fetched)
         finally:
@@ -64,26 +63,33 @@ class Reading:
             yield Mark(bookmark=self._last())
 
     def _grouped(self, fetched: Ahead[Fetched]) -> Iterator[Batch | Mark]:
-        """Pages of one window together, as many as are there."""
+        """Pages of one window together, as many as are there; then what they were the last ones of."""
         group: list[Fetched] = []
         size, most = 0, max(1, self._api.run.bytes // 8)
         for one in fetched:
-            if one.body is None or (group and one.window is not group[0].window):
+            over = one.body is None and one.scope.reached is None
+            if group and (over or one.window is not group[0].window):
                 yield from self._batches(group)
                 group, size = [], 0
-            if one.body is None:
-                yield from self._over(one)
+            if over:
+                yield from self._over(one.window)
                 continue
             group.append(one)
-            size += len(one.body)
+            size += len(one.body or b"")
             if size >= most or len(group) >= PAGES or not fetched.ready():
                 yield from self._batches(group)
                 group, size = [], 0
         yield from self._batches(group)
 
-    def _batches(self, group: list[Fetched]) -> Iterator[Batch]:
-        if not group:
-            return
+    def _batches(self, group: list[Fetched]) -> Iterator[Batch | Mark]:
+        marks = [one.scope.reached for one in group if one.body is None]
+        group = [one for one in group if one.body is not None]
+        if group:
+            yield from self._parsed(group)
+        if marks and self._reached is not None and self._selection.mode == "merge":  # rows of later parents come twice
+            yield Mark(bookmark=self._between(marks[-1], self._reached))
+
+    def _parsed(self, group: list[Fetched]) -> Iterator[Batch]:
         parsed = self._records.parse([one.body for one in group if one.body is not None])
         if None in parsed.counts:
             raise no_records(f"stream {self._stream.name}", self._stream.records)
@@ -109,13 +115,22 @@ class Reading:
             return rows
         ranks = self._windows.order.ranks(rows.column(cursor))
         rows = self._told(rows, cursor, ranks)
-        mask = window.keep(ranks, self._stream.name, cursor)
-        if mask is not None:
-            rows = rows.filter(mask)
-            ranks = filtered(ranks, mask)
+        for bounds in (window, self._later()):
+            mask = bounds.keep(ranks, self._stream.name, cursor)
+            if mask is not None:
+                rows, ranks = rows.filter(mask), filtered(ranks, mask)
         if self._reached is not None:
             self._reached.see(rows.column(cursor), ranks)
         return rows
+
+    def _later(self) -> Window:
+        """What was there when the read began: appended rows that came later, in no order, would come again."""
+        newest_first = self._stream.incremental is not None and self._stream.incremental.newest_first
+        exact = self._ordered or (newest_first and not self._many) or self._selection.mode != "append"
+        began = self._pages.began
+        if exact or began is None or self._windows is None or not self._windows.timely:
+            return Window()
+        return Window(high=began + 1)
 
     def _told(self, rows: Any, cursor: str, ranks: Any) -> Any:
         """The rows, saying of texts that are compared as instants that they are; what is one stays one."""
@@ -127,18 +142,14 @@ class Reading:
         self._instants = self._instants or said
         return rows.set_column(place, marked(field), rows.column(place)) if said else rows
 
-    def _over(self, one: Fetched) -> Iterator[Mark]:
+    def _over(self, window: Window) -> Iterator[Mark]:
         """A window is over: its end is a bookmark, once it lies back far enough."""
-        window, reached, windows = one.window, self._reached, self._windows
-        if one.scope.reached is not None:
-            if reached is not None and self._selection.mode == "merge":
-                yield Mark(bookmark=self._between(one.scope.reached, reached))
-            return
+        reached, windows = self._reached, self._windows
         if window.last or reached is None or windows is None:
             return
         if not windows.timely or window.high <= min(self._api.now(), self._pages.began or 0) - SETTLED:
             reached.raise_to(window.high, windows.written(window.high))
-        yield Mark(bookmark=reached.bookmark())
+        yield Mark(bookmark=self._last())
 
     def _between(self, parent: Any, reached: Reached) -> Bookmark:
         """Where to go on among the parents: the bookmark of the read before stands until this one is over."""

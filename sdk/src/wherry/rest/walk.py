@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from wherry.errors import StreamError
+from wherry.errors import DataError, StreamError
+from wherry.http.bodies import not_json
 from wherry.http.client import Client
 from wherry.http.models import OnResponse, Paginate
 from wherry.http.paging import Cycle, Pager, Step, pager
@@ -42,7 +43,10 @@ def walk(
         if answer.outcome != "ok" or (answer.status == 204 and not answer.body):
             return
         body = PageBody(answer.body, records, f"stream {name}")
-        step = pages.after(answer, body)
+        try:
+            step = pages.after(answer, body)
+        except DataError as error:
+            raise not_json(answer.body, answer.url) or error from None
         if step is not None:
             cycle.see(answer.body)
             rows += body.rows
