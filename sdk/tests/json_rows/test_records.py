@@ -149,6 +149,8 @@ def test_objects_of_very_many_keys_are_maps_in_disguise() -> None:
         (b'{"data": [{"id": 1}', "not JSON"),
         (b'{"data": [{"id": 1}]} {"data": []}', "not JSON: extra data"),
         (b'{"data": [{"id": 1}]},"r":{"data": []', "not JSON: extra data"),
+        (b'{"data": [{"id": 1}]},"x":{"data": []', "not JSON: extra data"),
+        (b'{"data": []}}{"r":{"data": [{"id": 2}]}', "not JSON: extra data"),
         (b'{"data": [{"id": 1, "id": 2}]}', "key 'id' is given twice"),
         (b'{"data": [{"id": 1, "new": 1, "new": 2}]}', "key 'new' is given twice"),
         (b'{"data": [{"s": "\\ud800"}]}', "half of a surrogate pair"),
