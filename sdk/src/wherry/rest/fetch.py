@@ -60,6 +60,7 @@ class Fetched:
     body: bytes | None
     scope: Scope
     window: Window
+    url: str = ""
 
 
 class Pages:
@@ -69,6 +70,10 @@ class Pages:
         self._api, self._stream = api, stream
         self._since = since
         """The cursor of the first parent that is wanted; None: all of them are."""
+        incremental = stream.incremental
+        self._by = (Order(incremental.format), incremental.parents) if incremental and incremental.parents else None
+        self.top: tuple[Any, Any] | None = None
+        """How far the parents reach, where the stream goes by their cursor: rank and value."""
         self.began: int | None = None
         """Nanoseconds by the server's clock when it was asked first."""
         self._asked = 0
@@ -143,7 +148,21 @@ class Pages:
             self.began = self.began or pages.began
             if fetched.body is not None:
                 for row in objects(fetched.body, parent.records):
-                    yield {**row, **included(parent, fetched.scope)}
+                    if self._wanted(row):
+                        yield {**row, **included(parent, fetched.scope)}
+
+    def _wanted(self, parent: Mapping[str, Any]) -> bool:
+        """Whether a parent is new or changed, where the stream goes by that; takes note of how far parents reach."""
+        if self._by is None:
+            return True
+        order, path = self._by
+        value = at(parent, steps(path))
+        if value is MISSING or value is None:
+            return True
+        rank = order.rank(value)
+        if self.top is None or rank > self.top[0]:
+            self.top = (rank, value)
+        return self._since is None or bool(rank >= order.rank(self._since))
 
     def _pages(self, scope: Scope, window: Window) -> Iterator[Fetched]:
         api, stream, asked = self._api, self._stream, window
@@ -166,7 +185,7 @@ class Pages:
             if self.began is None:
                 now = api.now()
                 self.began = server_time(answer, now) - (now - self._asked)
-            yield Fetched(answer.body, scope, window)
+            yield Fetched(answer.body, scope, window, answer.url)
 
     def _turn(self, asked: Window, body: PageBody, rows: int) -> tuple[Window, Turn]:
         """What to ask for after a page that is not the last: the next one; from its last row on; nothing more."""

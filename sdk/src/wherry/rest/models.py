@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, Literal
@@ -22,6 +23,7 @@ def _listed(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 """One name, or a list of names."""
+_PARENTS = re.compile(r"\{parent\.(\w+(?:\.\w+)*)\}")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -46,6 +48,9 @@ class Incremental:
     spares an API without `param` all older pages. anew_after: after so many rows an ordered stream is asked anew from
     its last cursor value, not for further pages: where a server caps the rows of a query, or pages shift while rows
     change. filter: `client` drops rows outside the window that the server does not.
+
+    A cursor "{parent.updated_at}" is the parent's own, which is among `include_parent`: the stream is read again, whole,
+    for parents that are new or changed since then, and for no others.
     """
 
     cursor: str
@@ -69,7 +74,16 @@ class Incremental:
             raise ValueError("rows are either ordered or newest_first")
         if self.anew_after is not None and not self.ordered:
             raise ValueError("anew_after needs ordered: true")
+        alone = (self.param, self.end_param, self.step, self.anew_after)
+        if self.parents is not None and (self.ordered or self.newest_first or any(v is not None for v in alone)):
+            raise ValueError("with the parent's cursor it is the parent that says how rows are asked for")
         return self
+
+    @property
+    def parents(self) -> str | None:
+        """The field of the parent that is the cursor, if it is one of the parent's."""
+        found = _PARENTS.fullmatch(self.cursor)
+        return found[1] if found else None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -124,6 +138,9 @@ class RestStream:
             raise ValueError("include_parent needs parent")
         if self.deleted is not None and not self.primary_key:
             raise ValueError("deleted needs primary_key")
+        parents = self.incremental.parents if self.incremental is not None else None
+        if parents is not None and parents not in self.include_parent:
+            raise ValueError(f"cursor {{parent.{parents}}} needs include_parent: {parents}")
         return self
 
 
@@ -188,7 +205,19 @@ class Manifest:
                     raise ValueError(f"stream {stream.name} is its own ancestor: {' → '.join([*line, parent])}")
                 line.append(parent)
                 parent = by_name[parent].parent
+            if stream.parent is not None:
+                _fits(stream, by_name[stream.parent])
         return streams
+
+
+def _fits(stream: RestStream, parent: RestStream) -> None:
+    """A cursor that is the parent's must be the one that the parent goes by."""
+    own, theirs = stream.incremental, parent.incremental
+    if own is None or own.parents is None:
+        return
+    if theirs is None or (theirs.cursor, theirs.format) != (own.parents, own.format):
+        told = f"{theirs.cursor}, format {theirs.format}" if theirs is not None else "none"
+        raise ValueError(f"stream {stream.name}: cursor and format are not those of {parent.name}, which has {told}")
 
 
 __all__ = ["ConfigField", "Count", "Deleted", "Incremental", "Manifest", "RestStream"]

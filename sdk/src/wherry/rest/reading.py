@@ -44,11 +44,17 @@ class Reading:
             self._reached = Reached(self._windows.order, self._known, stream.name, selection.cursor)
         self._instants = False
         between = (self._known or {}).get(BETWEEN, {})
-        self._pages = Pages(api, stream, between.get("parent"))
+        self._pages = Pages(api, stream, between.get("parent", self._parents_since()))
         if between and self._reached is not None:
             self._pages.began = between["began"]
             if between["top"] is not None:
                 self._reached.raise_to(self._reached.rank(between["top"]), between["top"])
+
+    def _parents_since(self) -> Any:
+        """From where on parents are asked for, if the stream goes by their cursor."""
+        if self._stream.incremental is None or self._stream.incremental.parents is None:
+            return None
+        return (self._known or {}).get(CURSOR, self._selection.start)
 
     def items(self) -> Iterator[Batch | Mark]:
         """Batches and bookmarks."""
@@ -90,7 +96,11 @@ class Reading:
             yield Mark(bookmark=self._between(marks[-1], self._reached))
 
     def _parsed(self, group: list[Fetched]) -> Iterator[Batch]:
-        parsed = self._records.parse([one.body for one in group if one.body is not None])
+        try:
+            parsed = self._records.parse([one.body for one in group if one.body is not None])
+        except DataError as error:
+            wrong = (not_json(one.body, one.url) for one in group if one.body is not None)
+            raise next(filter(None, wrong), error) from None
         if None in parsed.counts:
             raise no_records(f"stream {self._stream.name}", self._stream.records)
         path, rejected = self._selection.stream.path, parsed.rejected
@@ -161,6 +171,8 @@ class Reading:
         what there was when the read began."""
         assert self._reached is not None
         assert self._windows is not None
+        if self._pages.top is not None:
+            self._reached.raise_to(*self._pages.top)
         top, began = self._reached.top, self._pages.began
         found = self._reached.bookmark()
         if self._ordered or found is None or top is None:

@@ -21,12 +21,21 @@ def column(path: str) -> str:
     return path.replace(".", "__")
 
 
+def cursor_column(stream: RestStream) -> str | None:
+    """The column of a stream's cursor; that of its parent's, if it is one of those."""
+    if stream.incremental is None:
+        return None
+    parents = stream.incremental.parents
+    return column(stream.incremental.cursor) if parents is None else f"_{stream.parent}_{column(parents)}"
+
+
 class Shaping:
     """Shapes batches of one stream."""
 
     def __init__(self, stream: RestStream) -> None:
         self._stream = stream
-        paths = [*stream.primary_key, *([stream.incremental.cursor] if stream.incremental else [])]
+        own = stream.incremental if stream.incremental is not None and stream.incremental.parents is None else None
+        paths = [*stream.primary_key, *([own.cursor] if own is not None else [])]
         self._lifted = () if stream.flatten else tuple(path for path in paths if "." in path)
         self._types: dict[str, pa.DataType] = {}
 

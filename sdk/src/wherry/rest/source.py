@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +25,7 @@ from wherry.rest.manifest import Wrong, build_manifest, parse_manifest, read_man
 from wherry.rest.models import Manifest, RestStream
 from wherry.rest.reading import Reading
 from wherry.rest.requests import base_url, new_client
-from wherry.rest.rows import column
+from wherry.rest.rows import column, cursor_column
 from wherry.rest.template import Values, templates
 from wherry.rest.window import lookback
 
@@ -119,7 +119,18 @@ class RestSource(Source):
                 f"stream {stream.name} cannot be read by {selection.cursor!r}", key="cursor",
                 next=f"use {known}" if known else "the API takes no cursor there: read it whole, --mode replace",
             )  # fmt: skip
-        yield from Reading(api, stream, selection, split.bookmark).items()
+        yield from self._wanted(Reading(api, stream, selection, split.bookmark).items(), selection.limit)
+
+    def _wanted(self, items: Iterator[Batch | Mark], limit: int | None) -> Iterator[Batch | Mark]:
+        """The items, until there were so many rows, or the run is to stop."""
+        for item in items:
+            if limit is not None and isinstance(item, Batch):
+                item = replace(item, data=item.data.slice(0, limit))
+                limit -= item.data.num_rows
+            yield item
+            if limit == 0 or self.run.stop.is_set():
+                items.close()  # type: ignore[attr-defined]
+                return
 
     def close(self) -> None:
         if self._client is not None:
@@ -135,7 +146,7 @@ class RestSource(Source):
         return {name: getattr(self.config, name) for name in type(self.config).model_fields}
 
     def _cursor(self, stream: RestStream) -> str | None:
-        return column(stream.incremental.cursor) if stream.incremental is not None else None
+        return cursor_column(stream)
 
     def _stream(self, stream: RestStream) -> Stream:
         """What is known of a stream without a request: its columns only as far as they are declared."""
@@ -169,8 +180,8 @@ def _manifest_of(cls: type[RestSource]) -> Manifest:
 def _offered(stream: RestStream) -> pa.Schema:
     """The declared columns; none, where key or cursor is not among them: the rows tell of the others then."""
     schema = declared(stream.schema) if stream.schema else pa.schema([])
-    needed = [*stream.primary_key, *([stream.incremental.cursor] if stream.incremental is not None else [])]
-    return schema if {column(path) for path in needed} <= set(schema.names) else pa.schema([])
+    needed = {*map(column, stream.primary_key), cursor_column(stream)} - {None}
+    return schema if needed <= set(schema.names) else pa.schema([])
 
 
 def _snake(name: str) -> str:
