@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import zlib
 from collections.abc import Iterator, Mapping
 
@@ -76,6 +77,21 @@ def refuse_pages(body: bytes, status: int, headers: Mapping[str, str], url: str)
             f"{url} answered {status} with an empty body: it ends at byte {len(body)}",
             next="see that base_url and path are those of the API",
         )
+
+
+def not_json(body: bytes, url: str) -> SourceError | None:
+    """The error for a body that is no JSON, naming the byte from which on it is not; None for one that is."""
+    try:
+        json.loads(text := body.decode())
+    except json.JSONDecodeError as error:
+        at = len(text[: error.pos].encode())
+        what = f"{url} answered with text that is no JSON at byte {at} of {len(body)}: {error.msg.lower()}"
+        return SourceError(what, next=f"run it again; if it stays, {_ASK}")
+    except UnicodeDecodeError as error:
+        return SourceError(f"{url} answered with text that is no utf-8 at byte {error.start}", next=_ASK)
+    except RecursionError:
+        return None
+    return None
 
 
 def _valid(body: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -97,8 +98,13 @@ class Adapter(HTTPAdapter):
 def _pools(admit: Callable[[str], None], guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
     class Looking:
         sock: socket.socket | None
+        host: str
+        port: int
 
         def connect(self) -> None:
+            with contextlib.suppress(OSError):  # a name that is not known: to connect says so
+                for found in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
+                    admit(str(found[4][0]))
             super().connect()  # type: ignore[misc]
             if self.sock is not None:
                 admit(self.sock.getpeername()[0])
