@@ -49,7 +49,7 @@ class Incremental:
     its last cursor value, not for further pages: where a server caps the rows of a query, or pages shift while rows
     change. filter: `client` drops rows outside the window that the server does not.
 
-    A cursor "{parent.updated_at}" is the parent's own, which is among `include_parent`: the stream is read again, whole,
+    A cursor "{parent.updated_at}" is the parent's own, among `include_parent`: the stream is read again, whole,
     for parents that are new or changed since then, and for no others.
     """
 

@@ -1,0 +1,1 @@
+"""Wherry source: PocketBase, the collections of a server."""
