@@ -29,8 +29,9 @@ ALLOWED = {
     "rest": GROUND | {"http", "json_rows", "config"},
     "json_rows": GROUND | {"pipeline"},
     "guess": GROUND | {"http", "rest", "json_rows"},
+    "scaffold": GROUND,
     "testing": GROUND | {"host", "config", "pipeline", "sql", "http", "wherry"},
-    "cli": GROUND | {"host", "config", "pipeline", "sql", "guess", "testing", "wherry"},
+    "cli": GROUND | {"host", "config", "pipeline", "sql", "guess", "scaffold", "testing", "wherry"},
     "__init__": GROUND | {"sql", "http", "rest", "json_rows", "functions"},
 }
 CONNECTORS = sorted(path.parent for path in ROOT.glob("*/*/pyproject.toml"))

@@ -27,7 +27,8 @@ COMMANDS = {
     "rejects": ("wherry.cli.rejects:rejects", "Rejected rows: list, show, replay, drop."),
     "state": ("wherry.cli.state:state", "Bookmarks: show, reset, set; adopt a table."),
     "runs": ("wherry.cli.runs:runs", "Earlier runs, newest first."),
-    "test": ("wherry.cli.test:test", "Does an installed plugin keep the contract?"),
+    "new": ("wherry.cli.new:new", "Begin a connector: source, destination, manifest."),
+    "test": ("wherry.cli.test:test", "Does a connector keep the contract?"),
     "plugins": ("wherry.cli.plugins:plugins", "Installed sources, destinations and hooks."),
     "completion": ("wherry.cli.completion:completion", "Print a shell's completion script."),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -96,7 +97,8 @@ def _left() -> Counter[str]:
         does_not_apply("only where /proc tells of open files")
     found = Counter(f"thread {thread.name}" for thread in threading.enumerate())
     for task in Path("/proc/self/task").iterdir():
-        found.update(f"child {pid}" for pid in (task / "children").read_text().split())
+        with contextlib.suppress(OSError):  # a thread that ended just now
+            found.update(f"child {pid}" for pid in (task / "children").read_text().split())
     for handle in Path("/proc/self/fd").iterdir():
         try:
             found[f"file {os.readlink(handle)}"] += 1
