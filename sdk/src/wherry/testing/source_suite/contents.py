@@ -146,7 +146,7 @@ class ContentTests(SourceBase):
         return _folded(whole, stream) if expected is None else expected
 
     def _sync(self, make: Make, store: Store) -> Any:
-        outcome = run_sync(make, MemoryDestination.of(store), wishes=Wishes())
+        outcome = run_sync(make, MemoryDestination.of(store), wishes=Wishes(), shared=make().run.shared)
         for stream in outcome.streams:
             if stream.error is not None:
                 raise stream.error
