@@ -1,4 +1,4 @@
-"""A tap that does what it is told: its configuration lists steps, one after the other.
+"""A tap that does what it is told: its configuration, or the file after `--script`, lists steps.
 
 catalog: what `--discover` prints.  steps: `say` (a message), `text` (bytes as latin-1), `cat` (a file), `err`, `exit`,
 `kill` (itself), `sleep`, `close` (standard output), `flood` (lines of standard error), `daemon` (a process that holds
@@ -37,17 +37,21 @@ def step(verb, value):
         for _ in range(value // 1000):
             os.write(2, lines)
     elif verb == "daemon":
-        subprocess.Popen(["sleep", str(value)], start_new_session=True, stdin=subprocess.DEVNULL)
+        daemon = subprocess.Popen(["sleep", str(value["seconds"])], start_new_session=True, stdin=subprocess.DEVNULL)
+        with open(value["pid"], "w") as file:
+            file.write(str(daemon.pid))
     elif verb == "keep":
         found = {}
         for option in ("--config", "--catalog", "--properties", "--state"):
             if option in sys.argv:
                 with open(sys.argv[sys.argv.index(option) + 1]) as file:
                     found[option] = json.load(file)
-        found["pid"], found["env"] = os.getpid(), dict(os.environ)
+        found["pid"], found["parent"], found["env"] = os.getpid(), os.getppid(), dict(os.environ)
+        found["--config-file"] = sys.argv[sys.argv.index("--config") + 1]
         found["modes"] = [oct(os.stat(a).st_mode & 0o777) for a in sys.argv if os.path.isfile(a) and "/run-" in a]
-        with open(value, "w") as file:
+        with open(value + ".new", "w") as file:
             json.dump(found, file)
+        os.replace(value + ".new", value)
     elif verb == "sleep":
         out.flush()
         time.sleep(value)
@@ -70,6 +74,9 @@ def main():
         return
     with open(sys.argv[sys.argv.index("--config") + 1]) as file:
         config = json.load(file)
+    if "--script" in sys.argv:
+        with open(sys.argv[sys.argv.index("--script") + 1]) as file:
+            config |= json.load(file)
     if "--discover" in sys.argv:
         print(json.dumps(config["catalog"]))
         return

@@ -89,3 +89,25 @@ class Script:
 
     def kept(self, name: str = "kept.json") -> Any:
         return json.loads((self.folder / name).read_text())
+
+
+PLAIN = {"id": ID, "name": TEXT}
+INCREMENTAL = {"forced_replication_method": "INCREMENTAL", "valid_replication_keys": ["id"]}
+
+
+class Commanded:
+    """The tap for the real command: in a folder, its steps in a file that a test may change between runs."""
+
+    def __init__(self, folder: Path, streams: Sequence[Mapping[str, Any]] | None = None) -> None:
+        self.folder = folder
+        self.streams = list(streams or [entry("users", PLAIN, **INCREMENTAL)])
+        self.program = folder / "tap-script"
+        self.program.write_text(
+            f'#!/bin/sh\nexec "{sys.executable}" -I -S "{TAP}" "$@" --script "{folder / "script.json"}"\n'
+        )
+        self.program.chmod(0o755)
+
+    def does(self, *steps: Any) -> list[str]:
+        """What is told from now on; the arguments that name the tap."""
+        (self.folder / "script.json").write_text(json.dumps({"catalog": {"streams": self.streams}, "steps": steps}))
+        return [f"singer:{self.program}"]

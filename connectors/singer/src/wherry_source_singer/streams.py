@@ -36,7 +36,7 @@ class Reading:
         self.activated: int | None = None
         self._records: Records | None = None
         self._announced = selection.stream
-        self._schema: Any = None
+        self._schema: Any = self
 
     @property
     def path(self) -> str:
@@ -59,7 +59,8 @@ class Reading:
         if schema.names:
             known = {f.name: f for f in self._announced.schema}
             lost = [f for f in known.values() if f.name not in schema.names]
-            yield from self._announce(pa.schema([*schema, *lost]))
+            fields = [known.get(f.name, f) if _is_json(f) else f for f in schema]  # one that leaves it open takes nothing back
+            yield from self._announce(pa.schema([*fields, *lost]))
         self._records = Records("record", schema=_open(self._announced.schema), name=f"stream {self.path}")
 
     def batches(self, lines: bytes) -> Iterator[Batch | Mark]:
@@ -157,7 +158,11 @@ def _tail(line: bytes, version: int) -> bytes:
 
 def _open(schema: pa.Schema) -> pa.Schema:
     """Columns that may hold anything, to be kept as JSON text: all else is found out from the values."""
-    return pa.schema([f for f in schema if (f.metadata or {}).get(KIND) == b"json"])
+    return pa.schema([f for f in schema if _is_json(f)])
+
+
+def _is_json(field: pa.Field) -> bool:
+    return (field.metadata or {}).get(KIND) == b"json"
 
 
 def _fitted(field: pa.Field, column: pa.Array, known: pa.Field | None) -> tuple[pa.Field, pa.Array]:
