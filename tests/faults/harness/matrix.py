@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 _HTTP = "no HTTP source yet"
 _OBJECTS = "no object store yet"
-_CHILDREN = "no connectors that run as programs of their own yet"
+_CHILDREN = "no destination that runs as a program of its own yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,13 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         Row(4, "the answer to a COMMIT is lost; the server has committed, or has not", "exact; no duplicate in append"),
         Row(5, "SIGTERM while reading, writing, committing", "the batch committed or dropped whole; exit 143"),
         Row(6, "SIGINT, and once more", "first a clean stop, then at once; exact"),
-        Row(7, "the parent alone is killed, its children live", "children gone in 2 s; exact", _CHILDREN),
-        Row(8, "a source's child is killed in the middle of a line", "half a line is no row; exit 3", _CHILDREN),
+        Row(7, "the parent alone is killed, its children live", "children gone in 2 s; exact"),
+        Row(8, "a source's child is killed in the middle of a line", "half a line is no row; exit 3"),
         Row(9, "a destination's child is killed", "exit 4 within 5 s", _CHILDREN),
-        Row(10, "the database server stands still for a while, or for good", "a warning; exact, or exit 4 in time"),
+        Row(
+            10, "the database server, or a source's child, stands still for a while, or for good",
+            "a warning; exact, or exit 4 or 3 in time",
+        ),  # fmt: skip
         Row(
             11, "a run stands still past its lease, another takes over, the first goes on", "its commit refused, exit 7"
         ),
@@ -145,8 +148,8 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         Row(79, "no columns, thousands of columns, a huge row", "loaded, or refused before anything is written"),
         Row(80, "hostile names", "an injective, stable map; the canary table stands"),
         Row(81, "columns that come, go, and change type in mid-read", "as the policy says; no old value changed"),
-        Row(82, "odd transcripts of foreign taps", "as their specification says", _CHILDREN),
-        Row(83, "children that print noise, or never end", "no deadlock", _CHILDREN),
+        Row(82, "odd transcripts of foreign taps", "as their specification says"),
+        Row(83, "children that print noise, or never end", "no deadlock"),
         Row(84, "eight streams of 2 MB rows, one of them stalled", "memory under its ceiling; the others finish"),
     ),
     "Security": (
