@@ -26,7 +26,7 @@ _KEY = re.compile(rb'\s*"(' + _ALL % rb'[^"\\]++|\\.' + rb')"\s*:\s*', re.DOTALL
 _SCALAR = re.compile(rb'"' + _ALL % rb'[^"\\]++|\\.' + rb'"|[^\s,\]}"]++', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _AFTER = re.compile(rb"\s*([,}\]])")
-_BACKWARDS = re.compile(_ALL % rb'[^{}\[\]",]++|"[^"]*+(?:"\\[^"]*+)*+"(?!\\)' + rb"([{}\[\],])", re.DOTALL)
+_BACKWARDS = re.compile(_ALL % rb'[^{}\[\]",]++|"[^"]*+(?:"\\[^"]*+)*+"' + rb"([{}\[\],])", re.DOTALL)
 """Over scalars of a reversed text: in it, a quote inside of a string has its backslash behind it."""
 
 

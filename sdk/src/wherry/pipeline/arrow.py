@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +14,8 @@ import pyarrow as pa
 from wherry.contracts.values import KIND
 from wherry.errors import DataError
 
+_NONE = type(None)
+_SCALARS: dict[type | None, pa.DataType] = {str: pa.utf8(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 _RUN = 1_000  # dicts converted at once: more fall out of the CPU's cache and make every collection long
 
 
@@ -68,24 +72,57 @@ def _concat(tables: list[pa.Table], rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def _run(rows: Iterable[dict[str, Any]]) -> pa.RecordBatch:
-    rows = list(rows)
-    names = dict.fromkeys(name for row in rows for name in row)
-    _refuse_no_text(names)
-    return pa.RecordBatch.from_pydict({name: _column([row.get(name) for row in rows]) for name in names})
+    columns = _transposed(list(rows))
+    _refuse_no_text(columns)
+    return pa.RecordBatch.from_pydict({name: _column(values) for name, values in columns.items()})
 
 
-def _column(values: list[Any]) -> pa.Array:
+def _transposed(rows: Sequence[dict[str, Any]]) -> dict[str, Sequence[Any]]:
+    """Values by key; rows that all have the same keys are turned around at once."""
+    names = list(rows[0]) if rows else []
+    if len(names) > 1 and set(map(len, rows)) == {len(names)}:
+        try:
+            return dict(zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True))
+        except KeyError:
+            pass
+    return {name: [row.get(name) for row in rows] for name in dict.fromkeys(chain.from_iterable(rows))}
+
+
+def _column(values: Sequence[Any]) -> pa.Array:
     try:
-        array = pa.array(values)
+        array = _array(values)
     except UnicodeEncodeError:
         return _unreadable(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return pa.array([None if v is None else _literal(v) for v in values], pa.utf8())
-    mixed = pa.types.is_floating(array.type) and any(type(v) is int and abs(v) > 2**53 for v in values)
+    mixed = pa.types.is_floating(array.type) and int in set(map(type, values))
+    mixed = mixed and any(type(v) is int and abs(v) > 2**53 for v in values)
     return pa.array([None if v is None else _literal(v) for v in values], pa.utf8()) if mixed else array
 
 
-def _unreadable(values: list[Any]) -> pa.Array:
+def _array(values: Sequence[Any]) -> pa.Array:
+    """As `pa.array` infers it, in half the time: values of one kind need no look at each to know their type."""
+    kinds = set(map(type, values))
+    nulls = _NONE in kinds
+    kinds.discard(_NONE)
+    kind = kinds.pop() if len(kinds) == 1 else None
+    if kind is dict:
+        rows = [v or {} for v in values] if nulls else values
+        columns = _transposed(rows)
+        if columns:
+            mask = pa.array([v is None for v in values]) if nulls else None
+            return pa.StructArray.from_arrays(list(map(_array, columns.values())), names=list(columns), mask=mask)
+    elif kind is list:
+        lists = [v or () for v in values] if nulls else values
+        offsets = pa.array(accumulate(map(len, lists), initial=0), pa.int32())
+        mask = pa.array([v is None for v in values]) if nulls else None
+        return pa.ListArray.from_arrays(offsets, _array(list(chain.from_iterable(lists))), mask=mask)
+    elif kind in _SCALARS:
+        return pa.array(values, _SCALARS[kind])
+    return pa.array(values)
+
+
+def _unreadable(values: Sequence[Any]) -> pa.Array:
     """Text with half of a surrogate pair, as bytes that are no UTF-8: the row will be rejected, not the batch."""
     texts = [None if v is None else _literal(v).encode("utf-8", "surrogatepass") for v in values]
     return pa.Array.from_buffers(pa.utf8(), len(texts), pa.array(texts, pa.binary()).buffers())
