@@ -233,7 +233,7 @@ def test_a_window_that_was_read_is_not_read_again_after_a_failure(shore: Shore) 
     failing.clear()
     first = len(shore.web.log)
     assert shore.sync(given, **every).exit_code == 0
-    assert shore.web.log[first].query["since"] == day(11)
+    assert shore.web.log[first].query["since"] == day(10)
     assert shore.ids("items") == list(range(1, 32))
 
 

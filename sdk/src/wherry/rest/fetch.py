@@ -172,6 +172,8 @@ class Pages:
             values = Values(config=api.config, parent=scope.parent, item=scope.item, start=asked.start, end=asked.end)
             return request(api.manifest, stream, values, parameters(stream.incremental, asked), step)
 
+        turning = stream.incremental is not None and (stream.incremental.newest_first or stream.incremental.anew_after)
+
         def turn(body: PageBody, rows: int) -> Turn:
             nonlocal asked
             asked, what = self._turn(asked, body, rows)
@@ -179,7 +181,7 @@ class Pages:
 
         answers = walk(
             api.client, ask, paging(api.manifest, stream, api.config), records=stream.records, name=stream.name,
-            rules=stream.on_response, stop=api.run.stop, turn=turn,
+            rules=stream.on_response, stop=api.run.stop, turn=turn if turning else None,
         )  # fmt: skip
         for answer in answers:
             if self.began is None:

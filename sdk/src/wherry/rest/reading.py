@@ -8,7 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from wherry.contracts.values import Batch, Bookmark, Mark, Selection
+from wherry.errors import DataError
 from wherry.http.ahead import Ahead
+from wherry.http.bodies import not_json
 from wherry.instants import marked
 from wherry.json_rows import Parsed, Records, declared
 from wherry.rest.fetch import Api, Fetched, Pages, Scope, windows_of
@@ -17,7 +19,7 @@ from wherry.rest.moments import refuse_mixed
 from wherry.rest.progress import BETWEEN, CURSOR, SEEN, Reached
 from wherry.rest.rows import Shaping
 from wherry.rest.walk import no_records
-from wherry.rest.window import SETTLED, Window
+from wherry.rest.window import Window
 
 PAGES = 20
 """Pages parsed at once, at most."""
@@ -153,13 +155,9 @@ class Reading:
         return rows.set_column(place, marked(field), rows.column(place)) if said else rows
 
     def _over(self, window: Window) -> Iterator[Mark]:
-        """A window is over: its end is a bookmark, once it lies back far enough."""
-        reached, windows = self._reached, self._windows
-        if window.last or reached is None or windows is None:
-            return
-        if not windows.timely or window.high <= min(self._api.now(), self._pages.began or 0) - SETTLED:
-            reached.raise_to(window.high, windows.written(window.high))
-        yield Mark(bookmark=self._last())
+        """A window is over: the highest value seen is a bookmark, not its end, where rows may still come to be."""
+        if not window.last and self._reached is not None:
+            yield Mark(bookmark=self._last())
 
     def _between(self, parent: Any, reached: Reached) -> Bookmark:
         """Where to go on among the parents: the bookmark of the read before stands until this one is over."""

@@ -49,7 +49,7 @@ def walk(
             raise not_json(answer.body, answer.url) or error from None
         if step is not None:
             cycle.see(answer.body)
-            rows += body.rows
+            rows += body.rows if turn is not None else 0
             what = turn(body, rows) if turn is not None else "on"
             if what == "anew":
                 pages, rows = _pager(style), 0
@@ -72,7 +72,15 @@ class PageBody:
     @property
     def rows(self) -> int:
         """Records on the page; `StreamError` where the body has none, which is no empty page."""
-        found = count(self._body, self._records)
+        return self._count(None)
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no record; raises as `rows` does."""
+        return self._count(1) == 0
+
+    def _count(self, most: int | None) -> int:
+        found = count(self._body, self._records, most)
         if found is None:
             raise no_records(self._name, self._records)
         return found

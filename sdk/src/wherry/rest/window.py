@@ -17,9 +17,6 @@ from wherry.rest.models import Incremental
 from wherry.rest.moments import SECOND, Order, moment, refuse_mixed, seconds, unit
 from wherry.rest.template import ABSENT
 
-SETTLED = 600 * SECOND
-"""Nanoseconds that a window must lie back before its end becomes a bookmark without a row behind it."""
-
 
 def lookback(incremental: Incremental | None) -> float:
     """Seconds (or units of a number) that are read again: as declared; else one unit, if the parameter is exclusive."""
