@@ -41,6 +41,10 @@ class Body(Protocol):
     def rows(self) -> int:
         """Records on the page, before any filter."""
 
+    @property
+    def empty(self) -> bool:
+        """Whether there are none: cheaper to know than how many."""
+
     def find(self, path: str) -> Any:
         """The value at a path; None if there is none."""
 
@@ -99,10 +103,10 @@ class _Counted(Pager):
         return self._step()
 
     def after(self, answer: Answer, body: Body) -> Step | None:
+        if body.empty:
+            return None
         rows = body.rows
         self._pages, self._rows = self._pages + 1, self._rows + rows
-        if rows == 0:
-            return None
         left = self._left(body)
         short = self._size is not None and rows < self._size
         return None if left is False or (left is None and short) else self._step()
@@ -140,7 +144,7 @@ class _Tokens(Pager):
 
     def after(self, answer: Answer, body: Body) -> Step | None:
         style = self._style
-        if body.rows == 0 or (style.more is not None and _no(body.find(style.more))):
+        if body.empty or (style.more is not None and _no(body.find(style.more))):
             return None
         if style.done is not None and _yes(body.find(style.done)):
             return None
@@ -167,7 +171,7 @@ class _Addresses(Pager):
         return Step()
 
     def after(self, answer: Answer, body: Body) -> Step | None:
-        if body.rows == 0:
+        if body.empty:
             return None
         style = self._style
         if isinstance(style, NextUrl) and style.done is not None and _yes(body.find(style.done)):
