@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import socket
 import subprocess
@@ -33,7 +34,7 @@ class PocketBase(Api):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
-        serve = [self._program, "serve", "--http", f"127.0.0.1:{self._port}", *place]
+        serve = [self._program, "serve", "--http", f"127.0.0.1:{self._port}", "--automigrate=false", *place]
         self._process = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._wait()
         path = "/api/collections/_superusers/auth-with-password"
@@ -92,6 +93,11 @@ class PocketBase(Api):
 
     def records(self, collection: str) -> dict[str, Any]:
         """All records, by id, read in another way."""
-        return {
-            row["id"]: row for row in self.ask("GET", f"/api/collections/{collection}/records?perPage=1000")["items"]
-        }
+        found: dict[str, Any] = {}
+        for page in itertools.count(1):
+            path = f"/api/collections/{collection}/records?sort=id&perPage=1000&page={page}"
+            items = self.ask("GET", path)["items"]
+            found |= {row["id"]: row for row in items}
+            if len(items) < 1000:
+                break
+        return found

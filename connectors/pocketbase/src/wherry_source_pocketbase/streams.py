@@ -33,7 +33,7 @@ def stream_of(collection: Mapping[str, Any], deleted: str | None) -> RestStream:
         params=params,
         records="items",
         schema={name: type_of(field) for name, field in fields.items()},
-        primary_key="id",
+        primary_key=("id",),
         incremental=incremental,
         deleted=Deleted(str(deleted), equals=True) if marks else None,
         description=f"collection of type {collection['type']}",
