@@ -48,20 +48,51 @@ class Splitter:
     def __init__(self, name: str, noise: Callable[[bytes], None]) -> None:
         self._name = name
         self._noise = noise
-        self._head = b""
+        self._head = self._state_head = b""
+        """How the line of the last record and of the last state began."""
         self._stream = ""
         self._lines = 0
         """Before the block at hand."""
 
     def pieces(self, block: bytes) -> Iterator[Piece]:
         """What a block of whole lines holds."""
-        count = block.count(b"\n")
-        head = self._head
-        if head and block.startswith(head) and block.count(b"\n" + head) == count - block.endswith(b"\n"):
+        states = self._states(block)
+        if states:
+            yield from self._between(block, states) or self._apart(block)
+        elif self._pure(block):
             yield Records(self._stream, block)
         else:
             yield from self._apart(block)
-        self._lines += count
+        self._lines += block.count(b"\n")
+
+    def _pure(self, block: bytes) -> bool:
+        """Whether each line is a record of the stream that came last."""
+        head = self._head
+        if not head or not block.startswith(head):
+            return False
+        return block.count(b"\n" + head) == block.count(b"\n") - block.endswith(b"\n")
+
+    def _between(self, block: bytes, states: list[tuple[int, int]]) -> list[Piece]:
+        """The pieces of a block of such records and of states; none if it holds anything else."""
+        view = memoryview(block)
+        starts, ends = [0, *(end for _, end in states)], [start for start, _ in states]
+        covered = b"".join([view[start:end] for start, end in zip(starts, ends, strict=False)])
+        open_ = block[starts[-1] :]
+        if not all(self._pure(part) for part in (covered, open_) if part):
+            return []
+        state = self._look(block[slice(*states[-1])], 0)
+        if not isinstance(state, Message) or state.type != "STATE":
+            return []
+        found: list[Piece] = [Records(self._stream, covered)] if covered else []
+        return [*found, state, *([Records(self._stream, open_)] if open_ else [])]
+
+    def _states(self, block: bytes) -> list[tuple[int, int]]:
+        """Where lines begin and end that begin as the last state did."""
+        found: list[tuple[int, int]] = []
+        at = -1
+        while self._state_head and (at := block.find(b"\n" + self._state_head, at + 1)) >= 0:
+            found.append((at + 1, (block.find(b"\n", at + 1) + 1) or len(block)))
+        return found
 
     def _apart(self, block: bytes) -> Iterator[Piece]:
         covered: dict[str, list[bytes]] = {}
@@ -92,6 +123,8 @@ class Splitter:
             stream = match[2].decode("utf-8", "replace")
             self._head, self._stream = line[: match.end(2) + 1], stream
             return stream
+        if match is not None and match[1] == b"STATE":
+            self._state_head = line[: match.end(1) + 1]
         if not line.strip():
             return None
         try:

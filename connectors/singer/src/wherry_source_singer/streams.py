@@ -122,12 +122,11 @@ def versions(lines: bytes) -> Iterator[tuple[int | None, bytes]]:
     """Lines of records, cut where the version of their table changes."""
     first = lines[: lines.find(b"\n") + 1] or lines
     version = _version(first)
-    count = lines.count(b"\n") + (not lines.endswith(b"\n"))
     if version is None:
-        if lines.count(b'"version"') == 0:
+        if lines.find(b'"version"') < 0:
             yield None, lines
             return
-    elif lines.count(_tail(first, version)) == count and b'"version"' in first:
+    elif lines.count(_tail(first, version)) == lines.count(b"\n") + (not lines.endswith(b"\n")) and b'"version"' in first:
         yield version, lines
         return
     held: list[bytes] = []
