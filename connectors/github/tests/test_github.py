@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from wherry import AuthError
+from wherry import AuthError, StateError
 from wherry_apis.github import TOKEN, Github, issue, minute, user
 from wherry_apis.server import Reply
 from wherry_apis.syncs import Warehouse
@@ -20,7 +20,8 @@ def api() -> Iterator[Github]:
 
 
 def warehouse(api: Github, token: str = TOKEN, **config: object) -> Warehouse:
-    return Warehouse(source, url=api.url, token=token, owner="acme", repositories=["boat", "oar"], **config)
+    given = {"url": api.url, "token": token, "owner": "acme", "repositories": ["boat", "oar"], **config}
+    return Warehouse(source, **given)
 
 
 def test_issues_of_all_repositories_and_then_only_what_changed(api: Github) -> None:
@@ -44,6 +45,17 @@ def test_issues_of_all_repositories_and_then_only_what_changed(api: Github) -> N
     assert asked == [("boat", minute(250)), ("oar", minute(250))]
     rows = wh.by("issues")
     assert (len(rows), rows[1005]["title"], rows[1251]["number"]) == (254, "Done", 251)
+
+
+def test_a_repository_that_is_added_later_does_not_lack_its_past(api: Github) -> None:
+    """A bookmark stands for the repositories that it was taken with."""
+    wh = warehouse(api, repositories=["boat"])
+    wh.sync("repositories", "issues")
+    wh.config["repositories"] = ["boat", "oar"]
+    with pytest.raises(StateError, match="stream issues was recreated or restored at the source, or has other items"):
+        wh.sync("repositories", "issues")
+    wh.sync("issues", full_refresh=True)
+    assert len(wh.by("issues")) == 253
 
 
 def test_pull_requests_are_read_until_they_are_known(api: Github) -> None:

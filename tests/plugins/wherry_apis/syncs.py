@@ -13,15 +13,16 @@ class Warehouse:
     """What a connector with this configuration brought; each `sync` is a run of its own."""
 
     def __init__(self, source: type[Source], **config: Any) -> None:
-        self._source, self._config, self._store = source, config, Store()
+        self._source, self.config, self._store = source, config, Store()
 
-    def sync(self, *streams: str, check: bool = True) -> Any:
+    def sync(self, *streams: str, check: bool = True, full_refresh: bool = False) -> Any:
         """One run of these streams, or all; their errors are raised, unless `check` is false. Returns the outcome."""
 
         def new() -> Source:
-            return self._source(self._source.Config.model_validate(self._config))
+            return self._source(self._source.Config.model_validate(self.config))
 
-        outcome = run_sync(new, MemoryDestination.of(self._store), wishes=Wishes(only=streams or ("*",)))
+        wishes = Wishes(only=streams or ("*",), full_refresh=full_refresh)
+        outcome = run_sync(new, MemoryDestination.of(self._store), wishes=wishes)
         for stream in outcome.streams if check else ():
             if stream.error is not None:
                 raise stream.error

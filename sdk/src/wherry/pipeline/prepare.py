@@ -216,7 +216,7 @@ def _outdated(choice: Choice, remembered: Mapping[str, Any], missing: bool) -> s
     path, what = selection.stream.path, differing[0]
     if what == "incarnation":
         raise StateError(
-            f"stream {path} was recreated or restored at the source since its bookmark was taken",
+            f"stream {path} was recreated or restored at the source, or has other items, since its bookmark was taken",
             next=f"add --full-refresh to rebuild the table, or wherry state reset DEST {path} to read it all into it",
         )
     raise StateError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +28,7 @@ from wherry.rest.models import Manifest, RestStream
 from wherry.rest.reading import Reading
 from wherry.rest.requests import base_url, new_client
 from wherry.rest.rows import column, cursor_column
-from wherry.rest.template import Values, templates
+from wherry.rest.template import Values, rendered, templates
 from wherry.rest.window import lookback
 
 _WORDS = {field.name for field in fields(Manifest)} - {"config", "check"}
@@ -148,6 +150,19 @@ class RestSource(Source):
     def _cursor(self, stream: RestStream) -> str | None:
         return cursor_column(stream)
 
+    def _items(self, stream: RestStream) -> str:
+        """What the stream and its ancestors are asked for, item by item, as a hash: a bookmark knows of no others."""
+        manifest, values = self.manifest(), Values(config=self._values())
+        line, parent = [stream], stream.parent
+        while parent is not None:
+            line.append(next(s for s in manifest.streams if s.name == parent))
+            parent = line[-1].parent
+        lists = [rendered(s.for_each, values) for s in line if s.for_each is not None]
+        if stream.incremental is None or not lists:
+            return ""
+        told = json.dumps([sorted(map(str, found if isinstance(found, list) else [found])) for found in lists])
+        return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+
     def _stream(self, stream: RestStream) -> Stream:
         """What is known of a stream without a request: its columns only as far as they are declared."""
         many = stream.parent is not None or stream.for_each is not None
@@ -157,7 +172,7 @@ class RestSource(Source):
             name=stream.name, schema=_offered(stream), primary_key=tuple(column(path) for path in stream.primary_key),
             cursor=None if whole else cursor, cursors=(cursor,) if cursor and not whole else (),
             ordered=bool(incremental and incremental.ordered and not many), changes=stream.deleted is not None,
-            description=stream.description, lookback=lookback(incremental),
+            description=stream.description, lookback=lookback(incremental), incarnation=self._items(stream),
             notes=("read whole each time: it has no primary_key",) if whole and cursor else (),
         )  # fmt: skip
 
