@@ -78,7 +78,6 @@ if TYPE_CHECKING:
     from wherry.json_rows.number import NumberFacts as NumberFacts
     from wherry.json_rows.records import Parsed as Parsed
     from wherry.json_rows.records import Records as Records
-    from wherry.json_rows.records import line_members as line_members
     from wherry.json_rows.shape import JsonShape as JsonShape
     from wherry.limits import exhausted as exhausted
     from wherry.rest.models import ConfigField as ConfigField
@@ -118,7 +117,7 @@ _HOME = {
     "wherry.json_rows.bulk": "JsonBlock",
     "wherry.json_rows.number": "NumberFacts",
     "wherry.json_rows.shape": "JsonShape",
-    "wherry.json_rows.records": "Parsed Records line_members",
+    "wherry.json_rows.records": "Parsed Records",
     "wherry.limits": "exhausted",
     "wherry.rest.models": "ConfigField Deleted Incremental Manifest RestStream",
     "wherry.rest.pages": "PageOfRows pages",

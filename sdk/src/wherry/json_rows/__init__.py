@@ -7,6 +7,6 @@ reads a schema as authors write it; `steps` reads a path.
 from wherry.json_rows.declared import declared
 from wherry.json_rows.find import count, find, last
 from wherry.json_rows.paths import MISSING, steps
-from wherry.json_rows.records import Parsed, Records, line_members
+from wherry.json_rows.records import Parsed, Records
 
-__all__ = ["MISSING", "Parsed", "Records", "count", "declared", "find", "last", "line_members", "steps"]
+__all__ = ["MISSING", "Parsed", "Records", "count", "declared", "find", "last", "steps"]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.json as pj
 
 from wherry.errors import DataError
 from wherry.json_rows import exact
-from wherry.json_rows.bulk import PIECE
 from wherry.json_rows.convert import Rejects, columns, fit
 from wherry.json_rows.evolve import evolve, natural
 from wherry.json_rows.find import count
@@ -91,28 +89,17 @@ class Records:
         surrogate pair, NaN, and nesting over 100 levels; it names body and record, from 1, never a value.
         """
         texts = [body.removeprefix(BOM).strip() for body in bodies]
-        return self._parse(Documents(texts), {}) if texts else Parsed(batches=(), counts=())
+        return self._parse(Documents(texts)) if texts else Parsed(batches=(), counts=())
 
-    def parse_lines(self, block: bytes, only: Mapping[str, str] | None = None) -> Parsed | None:
-        """The records of JSON lines: each line is a body. Blank lines count as none.
-
-        only: members at the top of each line and the text that each must have, such as type and stream; None when some
-        line has another: then `line_members` tells which.
-        """
+    def parse_lines(self, block: bytes) -> Parsed:
+        """The records of JSON lines: each line that is not blank is a body. Raises `DataError` as `parse` does."""
         lines = Lines(block)
-        if not lines.number:
-            return Parsed(batches=(), counts=())
-        found = self._read(lines, only or {})
-        if found is None and only:
-            held = line_members(block, tuple(only))
-            if any(held.column(name).to_pylist() != [text] * lines.number for name, text in only.items()):
-                return None
-        return self._parse(lines, only or {}, found)
+        return self._parse(lines) if lines.number else Parsed(batches=(), counts=())
 
-    def _parse(self, documents: Documents, texts: Mapping[str, str], found: Found | None = None) -> Parsed:
-        found = found or self._read(documents, texts)
+    def _parse(self, documents: Documents) -> Parsed:
+        found = self._read(documents)
         if found is None and self._learn(documents):
-            found = self._read(documents, texts)
+            found = self._read(documents)
         parsed = None if found is None else self._converted(found, documents)
         if parsed is None:
             parsed = self._exactly(documents.bodies)
@@ -120,12 +107,12 @@ class Records:
         self._row += parsed.rows + (0 if parsed.rejected is None else parsed.rejected.num_rows)
         return parsed
 
-    def _read(self, documents: Documents, texts: Mapping[str, str]) -> Found | None:
+    def _read(self, documents: Documents) -> Found | None:
         """The records in bulk; None if that may go wrong."""
         if self._as_list is None or self._key is not None:
             return None
         try:
-            return Wire(self._shape, self._steps, self._as_list).read(documents, texts)
+            return Wire(self._shape, self._steps, self._as_list).read(documents)
         except UnfitError:
             return None
 
@@ -135,7 +122,7 @@ class Records:
         size = max(1, documents.number // PARTS)
         for start in range(0, documents.number, size):
             part = documents.part(start, start + size)
-            if self._read(part, {}) is None:
+            if self._read(part) is None:
                 self._shape.merge(exact.observe(self._rows(part.bodies, start)[0]))
         return before != (natural("", self._shape), self._as_list)
 
@@ -216,27 +203,3 @@ class Records:
                     raise DataError(f"{where}, record {len(found) + 1} is not a JSON object")
                 found.append(record if self._key is None else {self._key: key, **record})
         return found
-
-
-def line_members(block: bytes, names: Sequence[str]) -> pa.Table:
-    """Some members, at the top of each of the lines that are not blank, that are texts; NULL where they are not."""
-    schema = pa.schema([(name, pa.string()) for name in names])
-    lines = [line for line in block.split(b"\n") if line.strip()]
-    try:
-        table = pj.read_json(
-            pa.BufferReader(block),
-            read_options=pj.ReadOptions(block_size=max(PIECE, max(map(len, lines), default=0) + 64)),
-            parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
-        )
-        if table.num_rows == len(lines):
-            return table
-    except pa.ArrowInvalid:
-        pass
-    return pa.table([pa.array(column, pa.string()) for column in zip(*_texts(lines, names), strict=True)], schema)
-
-
-def _texts(lines: Sequence[bytes], names: Sequence[str]) -> Iterator[list[str | None]]:
-    for number, line in enumerate(lines, 1):
-        held = exact.document(line, f"line {number}")
-        texts = [held.get(name) if isinstance(held, dict) else None for name in names]
-        yield [text if type(text) is str else None for text in texts]

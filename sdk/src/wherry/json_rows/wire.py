@@ -7,7 +7,7 @@ unfit, and read another way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,16 +89,13 @@ class Wire:
         self._natural = natural("", shape).type
         self._has_floats = _has_floats(shape)
 
-    def read(self, documents: Documents, texts: Mapping[str, str] | None = None) -> Found:
-        """The records. texts: members at the top that all documents must have with these texts.
-
-        Raises `UnfitError`, for `texts` too.
-        """
+    def read(self, documents: Documents) -> Found:
+        """The records. Raises `UnfitError`."""
         if self._record is None or not documents.safe or not shallow(documents.data):
             raise UnfitError
         try:
-            table = _table(documents, self._schema(self._record, documents.root, texts or {}))
-            _check_form(table, documents, texts or {})
+            table = _table(documents, self._schema(self._record, documents.root))
+            _check_form(table, documents)
             pieces, counts = self._descend(table, documents)
             if self._has_floats and matches(documents.data, LONG_NUMBER):
                 self._check_numbers(documents, pieces)
@@ -106,11 +103,11 @@ class Wire:
             raise UnfitError from None
         return Found([_arranged(piece, self._natural) for piece in pieces], counts)
 
-    def _schema(self, record: pa.DataType, root: bool, texts: Iterable[str]) -> pa.Schema:
+    def _schema(self, record: pa.DataType, root: bool) -> pa.Schema:
         type = pa.list_(record) if self._as_list else record
         for step in reversed(self._path(root)[1:]):
             type = pa.list_(type) if step is ALL else pa.struct([(step, type)])
-        return pa.schema([(self._path(root)[0], type), *((name, pa.string()) for name in texts)])
+        return pa.schema([(self._path(root)[0], type)])
 
     def _path(self, root: bool) -> tuple[Step, ...]:
         if not root and (not self._steps or self._steps[0] is ALL):
@@ -136,7 +133,7 @@ class Wire:
         """Read again, in a type that keeps every digit: doubles must be what they print."""
         if self._record is None:
             return
-        wide = _table(documents, self._schema(widened(self._record), documents.root, ()))
+        wide = _table(documents, self._schema(widened(self._record), documents.root))
         first, *steps = self._path(documents.root)
         for piece, chunk in zip(pieces, wide.column(first).chunks, strict=True):
             again, _ = _records(chunk, steps, self._as_list)
@@ -203,14 +200,10 @@ def _parsed(documents: Documents, schema: pa.Schema, size: int) -> pa.Table:
     )
 
 
-def _check_form(table: pa.Table, documents: Documents, texts: Mapping[str, str]) -> None:
+def _check_form(table: pa.Table, documents: Documents) -> None:
     """Each document one row; nothing but the document under the root: a body may hold more than its own braces."""
     if table.num_rows != documents.number or (documents.root and table.column_names != [ROOT]):
         raise UnfitError
-    for name, text in texts.items():
-        column = table.column(name)
-        if column.null_count or not pc.all(pc.equal(column, text), min_count=0).as_py():
-            raise UnfitError
 
 
 def _records(array: pa.Array, steps: Sequence[Step], as_list: bool) -> tuple[pa.StructArray, list[int | None]]:
@@ -229,6 +222,8 @@ def _records(array: pa.Array, steps: Sequence[Step], as_list: bool) -> tuple[pa.
     if not pa.types.is_struct(array.type) or (as_list and array.null_count):
         raise UnfitError
     if not as_list:
+        if ends is None and not array.null_count:
+            return array, [1] * len(array)
         absent = array.is_null() if absent is None else absent
         ends = _valid(array, ends)
         array = array.drop_null() if array.null_count else array
