@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 from harness import child, oracle, places
+from harness.api import Api, page
 from harness.ledger import Ledger, stream_of
 from harness.places import InDuckDB, InPostgres, Place
 from harness.trial import Trial
 from harness.warm import Warm
 from wherry_cluster import Cluster
 from wherry_distributions import write_distribution
+from wherry_web import Web
 
 PLUGIN = Path(__file__).parent / "plugin"
 
@@ -151,6 +153,19 @@ def trial(warm: Warm, wherry: Wherry, place: Place, postgres_cluster: Cluster) -
     url = postgres_cluster.create_database()
     yield Trial(warm, wherry, place, url)
     postgres_cluster.drop_database(url)
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A server of its own; what it answers is set by the test."""
+    with Web(page) as found:
+        yield found
+
+
+@pytest.fixture
+def api(warm: Warm, wherry: Wherry) -> Api:
+    """An API to read, in the command's folder."""
+    return Api(warm, wherry, wherry.folder)
 
 
 @pytest.fixture(params=["append", "merge", "replace", "history"])

@@ -29,7 +29,7 @@ IMPORTED = (
     "wherry.cli.sync", "wherry.pipeline.run", "wherry.sql.session", "wherry_destination_duckdb.ddl",
     "wherry_destination_duckdb.destination", "wherry_destination_postgres.ddl",
     "wherry_destination_postgres.destination", "wherry_ledger", "wherry_source_files.source",
-    "wherry_source_postgres.source",
+    "wherry_source_postgres.source", "wherry_source_rest.source",
 )  # fmt: skip
 
 

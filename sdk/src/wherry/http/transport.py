@@ -81,6 +81,8 @@ class Wire:
             raise Stopped
         if self._guard.late:  # where no length is told, a body that is cut looks whole
             raise Failed(f"no whole answer within {self._timeout:g} s")
+        if _bare(reply):
+            raise Failed("the connection was closed before a body came")
         self._run.log.debug(
             "%s %s: %d, %d bytes, %.3f s", call.method, call.shown, reply.status, len(reply.body),
             time.monotonic() - began,
@@ -109,9 +111,6 @@ class Wire:
             raise
         finally:
             response.close()
-        framed = "content-length" in said or "transfer-encoding" in said
-        if not body and not framed and response.status_code in (200, 201, 202, 203):  # its headers may be cut off
-            raise Failed("the connection was closed before a body came")
         return Reply(status=response.status_code, headers=said, body=body)
 
     def _chunks(self, raw: Any) -> Iterator[bytes]:
@@ -128,3 +127,9 @@ class Wire:
         """Let go of the connections."""
         self._guard.close()
         self._session.close()
+
+
+def _bare(reply: Reply) -> bool:
+    """Whether its headers may be cut off: they tell of no body, and there is none, although there should be."""
+    framed = reply.headers.keys() & {"content-length", "transfer-encoding"}
+    return not reply.body and not framed and reply.status in (200, 201, 202, 203)
