@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
@@ -45,9 +46,11 @@ class Ahead(Generic[T]):
             raise error
         raise StopIteration
 
-    def ready(self) -> bool:
-        """Whether the next item is there already."""
+    def ready(self, until: float = 0.0) -> bool:
+        """Whether the next item is there, or comes until then (seconds of the monotonic clock)."""
         with self._changed:
+            while not self._items and not self._over and (left := until - time.monotonic()) > 0:
+                self._changed.wait(left)
             return bool(self._items)
 
     def close(self) -> None:

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
@@ -216,14 +215,14 @@ class Cycle:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._known: set[bytes] = set()
-        self._order: deque[bytes] = deque()
-        self._anchor: bytes = b""
+        self._known: set[int] = set()
+        self._order: deque[int] = deque()
+        self._anchor: int | None = None
         self._count, self._next = 0, REMEMBERED
 
     def see(self, content: bytes) -> None:
         """Take note of a page that holds records; `StreamError` if it was there before."""
-        mark = blake2b(content, digest_size=16).digest()
+        mark = hash(content)  # 64 bits, keyed anew in each process, and no slower than memory
         if mark in self._known or mark == self._anchor:
             raise StreamError(
                 f"{self._name}: page {self._count + 1} holds what an earlier page held: the pages go round in a circle",

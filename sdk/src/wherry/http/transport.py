@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.utils import get_environ_proxies
@@ -56,6 +57,7 @@ class Wire:
         self._guard = Guard(run.stop)
         self._session = requests.Session()
         self._session.trust_env = False
+        self._proxies: dict[str, dict[str, str]] = {}
         own = Adapter(addresses.admit, self._guard)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter(run, own))
@@ -97,7 +99,7 @@ class Wire:
             raise UsageError(f"{call.shown}: a header holds a line break", next="correct headers or auth") from None
         response = self._session.send(
             request, stream=True, timeout=self._timeout, allow_redirects=False, verify=self._verify,
-            proxies=get_environ_proxies(call.url, no_proxy=None),
+            proxies=self._proxies_of(call.url),
         )  # fmt: skip
         try:
             said = {name.lower(): value for name, value in response.headers.items()}
@@ -112,6 +114,13 @@ class Wire:
         finally:
             response.close()
         return Reply(status=response.status_code, headers=said, body=body)
+
+    def _proxies_of(self, url: str) -> dict[str, str]:
+        """Those of the environment for the host: to look through it takes as long as a small request."""
+        host = urlsplit(url)._replace(path="", query="", fragment="").geturl()
+        if host not in self._proxies:
+            self._proxies[host] = get_environ_proxies(url, no_proxy=None)
+        return self._proxies[host]
 
     def _chunks(self, raw: Any) -> Iterator[bytes]:
         """Pieces of the body as they come; more time is granted for each."""

@@ -228,16 +228,17 @@ class Conformer:
                 column=field.name, row=error.row, key="type", next=f"--type {field.name}=text keeps it as it is",
             ) from None  # fmt: skip
 
-    def _candidates(self, field: pa.Field, current: pa.Field | None) -> list[pa.Field]:
+    def _candidates(self, field: pa.Field, current: pa.Field | None) -> Iterator[pa.Field]:
         """Fields to try, best first: the table's own type if that may hold it, then wider ones."""
         storage = [self._stored(field, t) for t in self._destination.storage(field)]
         if current is None:
-            return storage
+            yield from storage
+            return
         if current.type.equals(field.type) or (
             _kind(current) == _kind(storage[0]) and current.type.equals(storage[0].type)
         ):
-            return [_merge_kind(current, storage[0]), *self._widened(current, storage)]
-        return self._widened(current, storage)
+            yield _merge_kind(current, storage[0])
+        yield from self._widened(current, storage)
 
     def _widened(self, current: pa.Field, storage: list[pa.Field]) -> list[pa.Field]:
         found: list[pa.Field] = []

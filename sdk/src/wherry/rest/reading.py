@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
-from wherry.contracts.values import Batch, Bookmark, Mark, Selection
+from wherry.contracts.values import OP, Batch, Bookmark, Mark, Selection
 from wherry.errors import DataError
 from wherry.http.ahead import Ahead
 from wherry.http.bodies import not_json
@@ -23,6 +25,8 @@ from wherry.rest.window import Window
 
 PAGES = 20
 """Pages parsed at once, at most."""
+TOGETHER = 0.1
+"""Seconds that a page waits for others to be parsed with."""
 
 
 class Reading:
@@ -39,6 +43,7 @@ class Reading:
             name=f"stream {stream.name}",
         )  # fmt: skip
         self._shaping = Shaping(stream)
+        self._offered = selection.stream.schema
         self._many = stream.parent is not None or stream.for_each is not None
         self._ordered = bool(incremental and stream.incremental and stream.incremental.ordered and not self._many)
         self._reached = None
@@ -73,6 +78,7 @@ class Reading:
     def _grouped(self, fetched: Ahead[Fetched]) -> Iterator[Batch | Mark]:
         """Pages of one window together, as many as are there; then what they were the last ones of."""
         group: list[Fetched] = []
+        began = 0.0
         size, most = 0, max(1, self._api.run.bytes // 8)
         for one in fetched:
             over = one.body is None and one.scope.reached is None
@@ -82,9 +88,10 @@ class Reading:
             if over:
                 yield from self._over(one.window)
                 continue
+            began = began if group else time.monotonic()
             group.append(one)
             size += len(one.body or b"")
-            if size >= most or len(group) >= PAGES or not fetched.ready():
+            if size >= most or len(group) >= PAGES or not fetched.ready(began + TOGETHER):
                 yield from self._batches(group)
                 group, size = [], 0
         yield from self._batches(group)
@@ -97,7 +104,7 @@ class Reading:
         if marks and self._reached is not None and self._selection.mode == "merge":  # rows of later parents come twice
             yield Mark(bookmark=self._between(marks[-1], self._reached))
 
-    def _parsed(self, group: list[Fetched]) -> Iterator[Batch]:
+    def _parsed(self, group: list[Fetched]) -> Iterator[Batch | Mark]:
         try:
             parsed = self._records.parse([one.body for one in group if one.body is not None])
         except DataError as error:
@@ -109,8 +116,29 @@ class Reading:
         for rows in self._shaped(parsed, group):
             if rows.num_rows or rejected is not None:
                 bookmark = self._reached.bookmark() if self._ordered and self._reached is not None else None
+                rows = self._selected(rows)
+                yield from self._announced(rows.schema)
                 yield Batch(stream=path, data=rows, bookmark=bookmark, rejected=rejected)
                 rejected = None
+
+    def _selected(self, rows: Any) -> Any:
+        """The columns that are wanted."""
+        s = self._selection
+        if s.columns is None:
+            return rows
+        wanted = {*s.columns, *s.key, s.cursor, OP}
+        return rows.select([name for name in rows.schema.names if name in wanted])
+
+    def _announced(self, found: pa.Schema) -> Iterator[Mark]:
+        """A mark of what the columns that were offered did not tell; where none was offered, rows tell them all."""
+        offered = self._offered.names
+        if not offered:
+            return
+        new = [field for field in found if field.name != OP and field.name not in offered]
+        wider = {f.name: f for f in found if f.name in offered and f.type != self._offered.field(f.name).type}
+        if new or wider:
+            self._offered = pa.schema([*(wider.get(field.name, field) for field in self._offered), *new])
+            yield Mark(stream=replace(self._selection.stream, schema=self._offered))
 
     def _shaped(self, parsed: Parsed, group: list[Fetched]) -> Iterator[Any]:
         scopes = [one.scope for one in group]
