@@ -28,12 +28,12 @@ DestinationSuite Faults MemoryDestination MemorySource MemoryStream SourceSuite 
 holds run_sync select slow tables_equal
 """
 FIELDS = {  # "?": has a default
-    "Stream": "name schema primary_key? cursor? namespace? ordered? changes? part? description? row_estimate? cursors? "
-    "incarnation? lookback? notes?",
+    "Stream": "name schema primary_key? cursor? namespace? ordered? resumes? changes? part? description? row_estimate? "
+    "cursors? incarnation? lookback? notes?",
     "Selection": "stream mode? key? cursor? columns? where? start? end? lookback? nulls? table? types? limit?",
     "Split": "key streams bookmark? detail?",
     "ReadPlan": "key splits after? together? ordered? again? id?",
-    "Progress": "bookmark? open? done? covers? missing? generation? damaged?",
+    "Progress": "bookmark? open? done? covers? missing? generation? damaged? anew?",
     "Batch": "stream data bookmark? rejected?",
     "Mark": "bookmark? complete? truncate? stream? parts?",
     "Run": "log? stop? bytes? memory? shared? folder? conceal? resting?",

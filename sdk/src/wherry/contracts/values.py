@@ -43,7 +43,8 @@ def is_ours(column: str) -> bool:
 class Stream:
     """One table-shaped thing that a source offers.
 
-    ordered: rows arrive in cursor order; only then may a bookmark be taken in mid-split.
+    ordered: rows arrive in cursor order; only then may a cursor's value be a bookmark in mid-split.
+    resumes: rows arrive in no order, but in parts (windows, parents) that its bookmarks in mid-split tell apart.
     changes: rows carry `_wherry_op` int8 (0 upsert, 1 delete by key, 2 partial update with `_wherry_unset`
     list<int16>: positions in `schema` of the columns that the update leaves alone).
     part: the column that names the part (a file) each row came from; see `Mark.parts`.
@@ -58,6 +59,7 @@ class Stream:
     cursor: str | None = None
     namespace: str | None = None
     ordered: bool = False
+    resumes: bool = False
     changes: bool = False
     part: str | None = None
     description: str | None = None

@@ -116,7 +116,7 @@ class Pages:
 
     def _in_order(self) -> Iterator[tuple[Mapping[str, Any] | None, Any]]:
         """Parents, each with its cursor if that is higher than any before it, and they come in its order."""
-        cursor = ordered_by(self._api, self._stream)
+        cursor = ordered_by(self._api.manifest, self._stream)
         if cursor is None:
             yield from ((parent, None) for parent in self._parents())
             return
@@ -201,11 +201,11 @@ class Pages:
         return (asked, "on") if later is None else (later, "anew")
 
 
-def ordered_by(api: Api, stream: RestStream) -> tuple[Order, str] | None:
+def ordered_by(manifest: Manifest, stream: RestStream) -> tuple[Order, str] | None:
     """The cursor in whose order the rows of a stream's parent come; None: in no order."""
     if stream.parent is None:
         return None
-    parent = api.stream(stream.parent)
+    parent = next(one for one in manifest.streams if one.name == stream.parent)
     incremental = parent.incremental
     if incremental is None or not incremental.ordered or parent.parent is not None or parent.for_each is not None:
         return None

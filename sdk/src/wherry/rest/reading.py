@@ -97,12 +97,15 @@ class Reading:
         yield from self._batches(group)
 
     def _batches(self, group: list[Fetched]) -> Iterator[Batch | Mark]:
-        marks = [one.scope.reached for one in group if one.body is None]
-        group = [one for one in group if one.body is not None]
-        if group:
-            yield from self._parsed(group)
-        if marks and self._reached is not None and self._selection.mode == "merge":  # rows of later parents come twice
-            yield Mark(bookmark=self._between(marks[-1], self._reached))
+        """Rows of pages; between them where the last of the parents that were reached came."""
+        last = max((n for n, one in enumerate(group) if one.body is None), default=None)
+        if last is not None and self._reached is not None and self._selection.mode == "merge":
+            yield from self._batches([one for one in group[:last] if one.body is not None])
+            yield Mark(bookmark=self._between(group[last].scope.reached, self._reached))
+            group = group[last:]
+        pages = [one for one in group if one.body is not None]
+        if pages:
+            yield from self._parsed(pages)
 
     def _parsed(self, group: list[Fetched]) -> Iterator[Batch | Mark]:
         try:

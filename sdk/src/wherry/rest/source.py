@@ -22,7 +22,7 @@ from wherry.errors import UsageError
 from wherry.http.client import Client
 from wherry.json_rows import declared
 from wherry.rest.config import config_fields, config_model
-from wherry.rest.fetch import Api, Pages
+from wherry.rest.fetch import Api, Pages, ordered_by
 from wherry.rest.manifest import Wrong, build_manifest, parse_manifest, read_manifest
 from wherry.rest.models import Manifest, RestStream
 from wherry.rest.reading import Reading
@@ -163,6 +163,16 @@ class RestSource(Source):
         told = json.dumps([sorted(map(str, found if isinstance(found, list) else [found])) for found in lists])
         return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
+    def _resumes(self, stream: RestStream) -> bool:
+        """Whether a read goes on in the middle though rows come in no order: by windows, or by parents in theirs."""
+        incremental = stream.incremental
+        if incremental is None:
+            return False
+        if stream.parent is not None:
+            return bool(stream.primary_key) and ordered_by(self.manifest(), stream) is not None
+        many = stream.for_each is not None
+        return bool(incremental.step and incremental.end_param and (many or not incremental.ordered))
+
     def _stream(self, stream: RestStream) -> Stream:
         """What is known of a stream without a request: its columns only as far as they are declared."""
         many = stream.parent is not None or stream.for_each is not None
@@ -171,6 +181,7 @@ class RestSource(Source):
         return Stream(
             name=stream.name, schema=_offered(stream), primary_key=tuple(column(path) for path in stream.primary_key),
             cursor=None if whole else cursor, cursors=(cursor,) if cursor and not whole else (),
+            resumes=self._resumes(stream),
             ordered=bool(incremental and incremental.ordered and not many), changes=stream.deleted is not None,
             description=stream.description, lookback=lookback(incremental), incarnation=self._items(stream),
             notes=("read whole each time: it has no primary_key",) if whole and cursor else (),
