@@ -10,6 +10,7 @@ import click
 
 from wherry.cli.app import debug_option
 from wherry.cli.lazy import LazyGroup
+from wherry.errors import UsageError
 
 if TYPE_CHECKING:
     from wherry.scaffold.make import Kind
@@ -46,9 +47,21 @@ def destination(name: str, folder: Path) -> None:
 @new.command()
 @click.argument("name")
 @dir_option
+@click.option(
+    "--from-openapi", "described", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write NAME.yaml alone, from an API's description: OpenAPI 2.0, 3.0 or 3.1, JSON or YAML.",
+)  # fmt: skip
+@click.option("--stream", "streams", multiple=True, metavar="GLOB", help="Of a description: only these; repeatable.")
 @debug_option
-def manifest(name: str, folder: Path) -> None:
+def manifest(name: str, folder: Path, described: Path | None, streams: tuple[str, ...]) -> None:
     """Begin a source in YAML: a manifest that describes a REST API."""
+    if described is not None:
+        from wherry.cli.guessing import describe
+
+        describe(name, folder, described, streams)
+        return
+    if streams:
+        raise UsageError("--stream belongs to --from-openapi", key="stream", next="leave it out")
     _make("manifest", name, folder)
 
 

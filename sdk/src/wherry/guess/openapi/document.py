@@ -73,7 +73,8 @@ def read(path: Path) -> Document:
             raise UsageError(f"{path} is larger than {SIZE >> 20} MiB", next="take out the paths you do not need")
         return parse(path.read_text(encoding="utf-8-sig"), path.name)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", next="name the file of an OpenAPI description") from error
+        why = (error.strerror or str(error)).lower()
+        raise UsageError(f"{path}: {why}", next="name the file of an OpenAPI description") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is no UTF-8 text", next="name the file of an OpenAPI description") from error
 
