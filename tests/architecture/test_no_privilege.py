@@ -61,6 +61,14 @@ def test_nothing_in_the_sdk_names_a_connector_or_an_engine(folder: str) -> None:
     assert not found
 
 
+def test_templates_of_new_connectors_name_no_engine_but_pythons_own() -> None:
+    """A destination has to load into something that is there when its author begins."""
+    words = re.compile(rf"(?i)(?!sqlite3?\b|sqlite_master)({'|'.join(sorted(names()))})")
+    templates = sorted((ROOT / "sdk" / "src" / "wherry" / "scaffold").rglob("*.template"))
+    assert len(templates) > 10
+    assert not {match[0] for path in templates for match in words.finditer(path.read_text())}
+
+
 def test_the_packaging_of_the_sdk_names_none_either() -> None:
     words = re.compile(rf"(?i)({'|'.join(sorted(names()))})")
     assert not words.findall((ROOT / "sdk" / "pyproject.toml").read_text())

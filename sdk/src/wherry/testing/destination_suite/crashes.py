@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -89,8 +90,9 @@ class CrashTests(DestinationBase):
         name = f"{self.connector.__module__}:{self.connector.__qualname__}"
         orders = {"connector": name, "config": config, "mode": mode, "run": run, "moment": moment}
         with subprocess.Popen(
-            [sys.executable, "-m", "wherry.testing.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as child:
+            [sys.executable, "-m", "wherry.testing.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        ) as child:  # fmt: skip
             assert child.stdin is not None
             child.stdin.write(json.dumps(orders) + "\n")
             child.stdin.flush()
