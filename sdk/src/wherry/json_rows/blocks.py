@@ -20,6 +20,11 @@ _INSIDE = _ALL % (rb'[^{}\[\]"]++|%b|\{%b\}|\[%b\]' % (_STRING, _FLAT, _FLAT))
 INSIDE = re.compile(rb'%b([{}\[\]"])' % _INSIDE, re.DOTALL)
 """Over strings and all that holds no brackets in brackets, up to the next bracket, or the quote of a cut-off string."""
 
+DEEPEST = 100
+"""Levels of nesting that are read."""
+BRACKETS = b"{}[]"
+NO_BRACKETS = bytes(byte for byte in range(256) if byte not in BRACKETS)
+
 
 def json_lines(reader: Any, size: int, name: str, largest: int) -> Iterator[bytes]:
     """Blocks of whole lines of about `size` bytes. name: what is read, for messages.
@@ -67,6 +72,23 @@ def _read(reader: Any, size: int) -> bytes:
         parts.append(data)
         size -= len(data)
     return b"".join(parts)
+
+
+def shallow(data: bytes) -> bool:
+    """Whether nesting is surely below the limit: pairs of brackets vanish level by level."""
+    left = data.translate(None, NO_BRACKETS)
+    for _ in range(DEEPEST):
+        if not left:
+            return True
+        inner = left.replace(b"{}", b"").replace(b"[]", b"")
+        if len(inner) == len(left):
+            break
+        left = inner
+    outside = STRINGS.sub(b"", data)
+    left = outside.translate(None, NO_BRACKETS)
+    for _ in range(DEEPEST):
+        left = left.replace(b"{}", b"").replace(b"[]", b"")
+    return not left
 
 
 class _Scan:

@@ -20,8 +20,6 @@ LONG_NUMBER = r"[:,\[]\s*-?(?:[0-9][0-9.]{15,}|[0-9.]+[eE])"
 WIDE = pa.decimal256(76, 38)
 PIECE = 1 << 20
 """Bytes of JSON lines that one thread parses at a time."""
-BRACKETS = b"{}[]"
-NO_BRACKETS = bytes(byte for byte in range(256) if byte not in BRACKETS)
 
 
 class JsonBlock:
@@ -87,7 +85,7 @@ class JsonBlock:
             self.data.decode()
         except UnicodeDecodeError:
             return False
-        return not self._matches(WRONG_IN_BULK) and shallow(self.data)
+        return not self._matches(WRONG_IN_BULK) and blocks.shallow(self.data)
 
     def _parsed(self) -> list[dict[str, Any]]:
         return exact.parse(self.rows, self.name, self.first)
@@ -135,23 +133,6 @@ def same_numbers(array: pa.Array, wide: pa.Array) -> bool:
     if pa.types.is_list(type):
         return not pa.types.is_list(wide.type) or same_numbers(array.flatten(), wide.flatten())
     return not pa.types.is_floating(type) or len(array) == array.null_count or _same(array, wide)
-
-
-def shallow(data: bytes) -> bool:
-    """Whether nesting is surely below the limit: pairs of brackets vanish level by level."""
-    left = data.translate(None, NO_BRACKETS)
-    for _ in range(exact.DEEPEST):
-        if not left:
-            return True
-        inner = left.replace(b"{}", b"").replace(b"[]", b"")
-        if len(inner) == len(left):
-            break
-        left = inner
-    outside = blocks.STRINGS.sub(b"", data)
-    left = outside.translate(None, NO_BRACKETS)
-    for _ in range(exact.DEEPEST):
-        left = left.replace(b"{}", b"").replace(b"[]", b"")
-    return not left
 
 
 def widened(type: pa.DataType) -> pa.DataType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from wherry.errors import DataError
+from wherry.json_rows.blocks import DEEPEST, shallow
 from wherry.json_rows.number import NumberFacts
 from wherry.json_rows.shape import JsonShape
 
-DEEPEST = 100
+HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""What may be half of a surrogate pair."""
 
 
 class Literal(str):
@@ -103,7 +106,8 @@ def _decoded(text: bytes, decoder: json.JSONDecoder) -> Any:
         raise _MalformedError(f"not JSON: {error.msg.lower()} at character {error.pos + 1}") from None
     except RecursionError:
         raise _MalformedError(f"nested deeper than {DEEPEST} levels") from None
-    _check(value, 1)
+    if HALF.search(text) or not shallow(text):
+        _check(value, 1)
     return value
 
 

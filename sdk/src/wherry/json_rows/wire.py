@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from wherry.json_rows.bulk import LONG_NUMBER, PIECE, matches, same_numbers, shallow, widened
+from wherry.json_rows.blocks import shallow
+from wherry.json_rows.bulk import LONG_NUMBER, PIECE, matches, same_numbers, widened
 from wherry.json_rows.evolve import is_json, natural
 from wherry.json_rows.paths import ALL, Step
 from wherry.json_rows.shape import JsonShape
