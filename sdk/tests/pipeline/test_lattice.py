@@ -60,6 +60,7 @@ def test_bytes_are_not_turned_into_text():
         (["12", None], TEXT, I64, [12, None]),
         ([{"a": [1, None]}], pa.struct([("a", pa.list_(I64))]), TEXT, ['{"a": [1, null]}']),
         ([[1], None, []], pa.list_(I32), pa.list_(I64), [[1], None, []]),
+        ([{"a": "1"}, None], pa.struct([("a", TEXT)]), pa.struct([("a", I64)]), [{"a": 1}, None]),
         ([{"a": 1}, None], pa.struct([("a", I32)]), pa.struct([("a", I64), ("b", TEXT)]), [{"a": 1, "b": None}, None]),
         ([float("nan"), float("inf")], F32, F64, [None, float("inf")]),
     ],

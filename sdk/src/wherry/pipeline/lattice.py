@@ -118,11 +118,8 @@ def _to_json(array: pa.Array) -> pa.Array:
 
 def _cast_nested(array: pa.Array, to: pa.DataType) -> pa.Array:
     if pa.types.is_struct(to) and pa.types.is_struct(array.type):
-        have = {f.name: i for i, f in enumerate(array.type)}
-        members = [
-            exact_cast(array.field(have[f.name]), f.type) if f.name in have else pa.nulls(len(array), f.type)
-            for f in to
-        ]
+        have = dict(zip([f.name for f in array.type], array.flatten(), strict=True))  # null where the struct is
+        members = [exact_cast(have[f.name], f.type) if f.name in have else pa.nulls(len(array), f.type) for f in to]
         return pa.StructArray.from_arrays(members, fields=list(to), mask=array.is_null())
     if pa.types.is_list(to) and pa.types.is_list(array.type):
         whole = pa.concat_arrays([array, array.slice(0, 0)]) if array.offset else array
