@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wherry.contracts.source import Run, Source
 from wherry.contracts.values import Batch, Mark, Progress, ReadPlan, Selection, Split
@@ -114,7 +115,10 @@ def _read_plan(source: Source, plan: ReadPlan, whole: Whole) -> None:
 
 
 def boundary(before: Iterable[Item], cursors: Mapping[str, str | None]) -> Counter[tuple[str, Line]]:
-    """Rows that may come again after the bookmark behind these items: those with their stream's last cursor value."""
+    """Rows that may come again after the bookmark behind these items: those with their stream's last cursor value.
+
+    Of rows that come in no order, those with the highest.
+    """
     found: Counter[tuple[str, Line]] = Counter()
     tables: dict[str, list[pa.Table]] = {}
     for item in before:
@@ -125,9 +129,17 @@ def boundary(before: Iterable[Item], cursors: Mapping[str, str | None]) -> Count
         column = rows.column(cursors[stream])
         values = texts(column)
         last = next((v for v in reversed(values) if v is not None), None)
-        same = pa.array([value == last for value in values], pa.bool_())
+        (highest,) = texts(pa.chunked_array([_highest(column)]))
+        same = pa.array([value is not None and value in (last, highest) for value in values], pa.bool_())
         found.update((stream, line) for line in lines(rows.filter(same)))
     return found
+
+
+def _highest(column: pa.ChunkedArray) -> pa.Array:
+    try:
+        return pa.array([pc.max(column).as_py()], column.type)
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # a type without an order
+        return pa.nulls(1, column.type)
 
 
 def resumed(split: Split, bookmark: Any) -> Split:
