@@ -124,7 +124,8 @@ def test_certificates(api: Api, resolver: Resolver, tmp_path: Path, kind: str | 
         env = resolver.env | {"REQUESTS_CA_BUNDLE": str(folder / "ca.crt")}
         done = api.start(env=env).wait()
         api.checked(done, 0 if kind == "good" else 3 if kind is None else 11)
-        assert bool(web.log) == (kind == "good")
+        assert len(web.to("/v1/items")) == (7 if kind == "good" else 0)
+        assert not [asked for asked in web.log if asked.auth and kind != "good"]
     if kind == "good":
         api.exact()
     elif kind is not None:

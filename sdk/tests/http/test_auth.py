@@ -258,4 +258,4 @@ def test_what_comes_to_light_is_concealed(serve: Any, client: Any, tmp_path: Any
     web = serve(Provider())
     auth = oauth2(web, grant="refresh_token", refresh_token=Secret("refresh-0"))
     client(web, auth=auth, run=Run(folder=tmp_path, conceal=concealed.append)).send(Request(url="items"))
-    assert set(concealed) == {"access-1", "refresh-1"}
+    assert set(concealed) == {"s3cret", "refresh-0", "access-1", "refresh-1"}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from wherry import RateLimit, Retry, Run, SourceError
 from wherry.errors import LaterError
+from wherry.http.budget import Budget
 from wherry.http.values import Request
 from wherry.http.waits import Clock
 from wherry_clock import START, Hands
@@ -80,6 +81,17 @@ def test_what_the_server_grants_is_not_exceeded(serve: Any, client: Any, hands: 
         lanes[number % 2].send(Request(url="items"))
     assert hands.passed == 120
     assert len(web.log) == 9
+
+
+def test_an_answer_that_was_overtaken_grants_nothing() -> None:
+    """Of two answers of one window the one that tells of less is the later one, whichever comes first."""
+    limit = RateLimit(remaining_header="left", reset_header="reset")
+    budget, reset = Budget("host", limit, Clock(wait=lambda event, seconds: False)), str(time.time() + 3600)
+    for left in ("0", "3"):
+        budget.answered({"left": left, "reset": reset})
+    assert budget.wait() > 3000
+    budget.answered({"left": "3", "reset": str(time.time() + 7200)})
+    assert budget.wait() == 0
 
 
 def test_a_pause_that_any_answer_asks_for(serve: Any, client: Any, hands: Hands) -> None:

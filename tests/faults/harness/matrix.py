@@ -38,9 +38,10 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         Row(8, "a source's child is killed in the middle of a line", "half a line is no row; exit 3"),
         Row(9, "a destination's child is killed", "exit 4 within 5 s", _CHILDREN),
         Row(
-            10, "the database server, or a source's child, stands still for a while, or for good",
+            10,
+            "the database server, or a source's child, stands still for a while, or for good",
             "a warning; exact, or exit 4 or 3 in time",
-        ),  # fmt: skip
+        ),
         Row(
             11, "a run stands still past its lease, another takes over, the first goes on", "its commit refused, exit 7"
         ),

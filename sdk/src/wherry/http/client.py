@@ -56,7 +56,8 @@ class Client:
         self._params, self._rules, self._name = dict(params), tuple(on_response), name
         self._run, self._clock = run, clock or Clock()
         self._headers = {"User-Agent": _agent(name), "Accept": "application/json, */*;q=0.5", **_texts(headers)}
-        self._secrets = {*secrets_of(auth), *secrets(headers), *secrets(params)}
+        self._secrets: set[str] = set()
+        self._conceal(*secrets_of(auth), *secrets(headers), *secrets(params))
         self._home = base_of(base_url, "base_url")
         self._host = self._to(self._home, rate_limit)
         self._provider = self._to_provider(auth, rate_limit)
@@ -111,7 +112,7 @@ class Client:
         url = below(self._base, request.url)
         url = allowed(self._home, url, "the next address is" if absolute else "the address is")
         headers = {**self._headers, **_texts(request.headers)}
-        self._secrets |= {*secrets(request.headers), *secrets(request.params)}
+        self._conceal(*secrets(request.headers), *secrets(request.params), *secrets(request.json))
         data = None
         if request.json is not None:
             data = json.dumps(revealed(request.json), ensure_ascii=False).encode()
@@ -138,7 +139,7 @@ class Client:
             assert isinstance(auth, Login)
             url = allowed(self._home, below(self._base, auth.path), "the login is at")
             found = log_in(auth, url, self._ask_provider)
-        self._secrets.add(found.value)
+        self._conceal(found.value)
         return found
 
     def _ask_provider(self, call: Call) -> Reply:
@@ -177,6 +178,12 @@ class Client:
                 return True
 
             self._run.shared.get(("http plain text", str(place)), warn)
+
+    def _conceal(self, *secrets: str) -> None:
+        """From now on these are shown nowhere: they may stand in the source itself, not in its configuration."""
+        for secret in set(secrets) - self._secrets:
+            self._run.conceal(secret)
+        self._secrets.update(secrets)
 
     def _shown(self, url: str) -> str:
         return url_shown(url, self._secrets)

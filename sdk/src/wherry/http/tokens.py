@@ -65,7 +65,6 @@ class Tokens:
         except AuthError as error:
             self._refused = error
             raise
-        run.conceal(found.value)
         good = found.seconds if found.seconds and found.seconds > 0 else None
         self._stale_at = None if good is None else self._clock.now() + max(good / 2, good - 60)
         self._value = found.value
