@@ -46,6 +46,7 @@ class Budget:
         self._open_at = 0.0
         self._why = ""
         self._left: int | None = None
+        self._window: str | None = None
         self._full_at = 0.0
         self._failures = 0
         self._failing_since: float | None = None
@@ -173,7 +174,11 @@ class Budget:
         left = waits.remaining(limit, headers) if limit.remaining_header else None
         reset = waits.until_reset(limit, headers, wall) if left is not None else None
         if left is not None and reset is not None:
-            self._left = left - max(0, len(self._active) - 1)  # others under way may not be counted yet
+            left -= max(0, len(self._active) - 1)  # others under way may not be counted yet
+            window = None if limit.reset == "seconds" else headers.get((limit.reset_header or "").lower())
+            if window is not None and window == self._window and self._left is not None:
+                left = min(left, self._left)  # an answer that others have overtaken tells of more than there is
+            self._left, self._window = left, window
             self._full_at = self._clock.now() + self._clock.later(reset)
 
     def wait(self) -> float:
