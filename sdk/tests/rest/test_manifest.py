@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -24,6 +26,7 @@ from wherry import (
     UsageError,
 )  # fmt: skip
 from wherry.config.document import parse
+from wherry.rest import manifest
 from wherry.rest.manifest import json_schema, parse_manifest
 
 SKETCH = """
@@ -201,6 +204,11 @@ def test_the_schema_for_editors_takes_what_the_loader_takes() -> None:
         assert list(validator.iter_errors(parse(text, "x", numbers=True).value)) == []
     wrong = parse(SKETCH.replace("records: data, p", "recrods: data, p", 1), "x", numbers=True).value
     assert [e.json_path for e in validator.iter_errors(wrong)] != []
+
+
+def test_the_published_schema_is_the_one_in_force() -> None:
+    published = json.loads((Path(manifest.__file__).parent / "manifest.schema.json").read_text())
+    assert published == json_schema(), "write it anew: python -m wherry.rest > sdk/src/wherry/rest/manifest.schema.json"
 
 
 def test_a_subclass_of_a_described_source_says_its_own() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pyarrow as pa
 from pydantic import SecretStr
 
 from wherry.contracts.config import ConnectorConfig, public
@@ -20,16 +17,16 @@ from wherry.contracts.source import Source
 from wherry.contracts.values import Batch, Mark, Progress, ReadPlan, Selection, Split, Stream
 from wherry.errors import UsageError
 from wherry.http.client import Client
-from wherry.json_rows import declared
+from wherry.http.paging import Step
 from wherry.rest.config import config_fields, config_model
-from wherry.rest.fetch import Api, Pages, ordered_by
+from wherry.rest.fetch import Api, Pages
 from wherry.rest.manifest import Wrong, build_manifest, parse_manifest, read_manifest
 from wherry.rest.models import Manifest, RestStream
+from wherry.rest.offer import offered
 from wherry.rest.reading import Reading
-from wherry.rest.requests import base_url, new_client
-from wherry.rest.rows import column, cursor_column
-from wherry.rest.template import Values, rendered, templates
-from wherry.rest.window import lookback
+from wherry.rest.requests import base_url, new_client, request
+from wherry.rest.rows import cursor_column
+from wherry.rest.template import Values, templates
 
 _WORDS = {field.name for field in fields(Manifest)} - {"config", "check"}
 
@@ -83,7 +80,7 @@ class RestSource(Source):
     def known_streams(cls) -> Iterable[Stream]:
         """What `discover` gives, without any configuration; nothing before there is a manifest."""
         told = cls._manifest is not None or bool(_WORDS & set(vars(cls)))
-        return cls(cls.Config.model_construct()).discover() if told else ()
+        return offered(cls.manifest(), None) if told else ()
 
     def identity(self) -> tuple[str, str]:
         manifest = self.manifest()
@@ -97,16 +94,13 @@ class RestSource(Source):
         manifest = api.manifest
         first = next((s for s in manifest.streams if s.parent is None), manifest.streams[0])
         if manifest.check is not None:
-            first = RestStream(first.name, path=manifest.check)
-            from wherry.http.paging import Step
-            from wherry.rest.requests import request
-
-            api.client.send(request(manifest, first, Values(config=api.config), {}, Step()), first.on_response)
+            asked = RestStream(first.name, path=manifest.check)
+            api.client.send(request(manifest, asked, Values(config=api.config), {}, Step()))
             return
         next(iter(Pages(api, first).windows(None)), None)
 
     def discover(self, only: Sequence[str] = ("*",)) -> Iterable[Stream]:
-        return [self._stream(stream) for stream in self.manifest().streams]
+        return offered(self.manifest(), self._values())
 
     def plan(self, selected: Sequence[Selection], progress: Mapping[str, Progress]) -> Iterable[ReadPlan]:
         yield from super().plan([s for s in selected if s.mode == "replace"], {})
@@ -116,7 +110,7 @@ class RestSource(Source):
         selection = split.streams[0]
         api = self._api()
         stream = api.stream(selection.stream.name)
-        if selection.cursor is not None and (known := self._cursor(stream)) != selection.cursor:
+        if selection.cursor is not None and (known := cursor_column(stream)) != selection.cursor:
             raise UsageError(
                 f"stream {stream.name} cannot be read by {selection.cursor!r}", key="cursor",
                 next=f"use {known}" if known else "the API takes no cursor there: read it whole, --mode replace",
@@ -147,46 +141,6 @@ class RestSource(Source):
     def _values(self) -> dict[str, Any]:
         return {name: getattr(self.config, name) for name in type(self.config).model_fields}
 
-    def _cursor(self, stream: RestStream) -> str | None:
-        return cursor_column(stream)
-
-    def _items(self, stream: RestStream) -> str:
-        """What the stream and its ancestors are asked for, item by item, as a hash: a bookmark knows of no others."""
-        manifest, values = self.manifest(), Values(config=self._values())
-        line, parent = [stream], stream.parent
-        while parent is not None:
-            line.append(next(s for s in manifest.streams if s.name == parent))
-            parent = line[-1].parent
-        lists = [rendered(s.for_each, values) for s in line if s.for_each is not None]
-        if stream.incremental is None or not lists:
-            return ""
-        told = json.dumps([sorted(map(str, found if isinstance(found, list) else [found])) for found in lists])
-        return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
-
-    def _resumes(self, stream: RestStream) -> bool:
-        """Whether a read goes on in the middle though rows come in no order: by windows, or by parents in theirs."""
-        incremental = stream.incremental
-        if incremental is None:
-            return False
-        if stream.parent is not None:
-            return bool(stream.primary_key) and ordered_by(self.manifest(), stream) is not None
-        many = stream.for_each is not None
-        return bool(incremental.step and incremental.end_param and (many or not incremental.ordered))
-
-    def _stream(self, stream: RestStream) -> Stream:
-        """What is known of a stream without a request: its columns only as far as they are declared."""
-        many = stream.parent is not None or stream.for_each is not None
-        incremental, cursor = stream.incremental, self._cursor(stream)
-        whole = many and not stream.primary_key
-        return Stream(
-            name=stream.name, schema=_offered(stream), primary_key=tuple(column(path) for path in stream.primary_key),
-            cursor=None if whole else cursor, cursors=(cursor,) if cursor and not whole else (),
-            resumes=self._resumes(stream),
-            ordered=bool(incremental and incremental.ordered and not many), changes=stream.deleted is not None,
-            description=stream.description, lookback=lookback(incremental), incarnation=self._items(stream),
-            notes=("read whole each time: it has no primary_key",) if whole and cursor else (),
-        )  # fmt: skip
-
 
 def _manifest_of(cls: type[RestSource]) -> Manifest:
     """The manifest that a class says in Python."""
@@ -201,13 +155,6 @@ def _manifest_of(cls: type[RestSource]) -> Manifest:
         path = ".".join(map(str, error.refusal.path))
         what = f"{cls.__name__}: {path + ': ' if path else ''}{error.refusal.message}"
         raise UsageError(what, next=error.refusal.remedy or f"correct class {cls.__name__}") from None
-
-
-def _offered(stream: RestStream) -> pa.Schema:
-    """The declared columns; none, where key or cursor is not among them: the rows tell of the others then."""
-    schema = declared(stream.schema) if stream.schema else pa.schema([])
-    needed = {*map(column, stream.primary_key), cursor_column(stream)} - {None}
-    return schema if needed <= set(schema.names) else pa.schema([])
 
 
 def _snake(name: str) -> str:
