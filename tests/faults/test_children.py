@@ -44,9 +44,11 @@ def sync(wherry: Any, tap: Commanded) -> Callable[..., Any]:
 
 def ids(wherry: Any, stream: str = "users") -> list[int]:
     """What is in the table; [] if there is none."""
-    with duckdb.connect(str(wherry.folder / "shop.duckdb"), read_only=True) as place:
-        with contextlib.suppress(duckdb.CatalogException):
-            return [row[0] for row in place.execute(f'select id from script."{stream}" order by id').fetchall()]
+    with (
+        duckdb.connect(str(wherry.folder / "shop.duckdb"), read_only=True) as place,
+        contextlib.suppress(duckdb.CatalogException),
+    ):
+        return [row[0] for row in place.execute(f'select id from script."{stream}" order by id').fetchall()]
     return []
 
 
@@ -172,14 +174,16 @@ ODD: dict[str, tuple[list[Any], int]] = {
     "no key in a record": ([SCHEMA, *records("users", 5), record("users", name="a")], 6),
     "no key in the schema": ([schema("users", {"name": PLAIN["name"]}), *records("users", 40)], 0),
     "another key": ([schema("users", PLAIN, key=["name"]), *records("users", 40)], 0),
-    "a reference": ([schema("users", PLAIN | {"r": {"$ref": "#/definitions/x"}}, definitions={"x": {"type": "integer"}}),
+    "a reference": ([schema("users", PLAIN | {"r": {"$ref": "#/definitions/x"}},
+                            definitions={"x": {"type": "integer"}}),
                      *records("users", 40)], 0),
     "a reference to nothing": ([schema("users", PLAIN | {"r": {"$ref": "#/definitions/x"}}), *records("users", 40)], 0),
     "a reference to itself": ([schema("users", PLAIN | {"r": {"$ref": "#"}}), *records("users", 40)], 0),
     "any of several": ([schema("users", PLAIN | {"a": {"anyOf": [{"type": "integer"}, {"type": "object"}]}}),
                         *records("users", 40)], 0),
     "no types": ([schema("users", {"id": {}, "name": {}}), *records("users", 40)], 0),
-    "a schema that is none": ([{"say": {"type": "SCHEMA", "stream": "users", "schema": None}}, *records("users", 40)], 0),
+    "a schema that is none": ([{"say": {"type": "SCHEMA", "stream": "users", "schema": None}},
+                               *records("users", 40)], 0),
     "a version of nothing": ([SCHEMA, *records("users", 40), activate("who", 1)], 0),
 }  # fmt: skip
 SOON = ("no types",)
@@ -244,7 +248,8 @@ MANNERS: dict[str, tuple[list[Any], int]] = {
     "a flood of errors": ([{"flood": FLOOD}, SCHEMA, *records("users", 40), {"flood": FLOOD}], 0),
     "never exits": ([SCHEMA, *records("users", 20), {"close": 1}, {"sleep": 100}], 3),
     "a daemon holds the output": ([{"daemon": {"seconds": 100, "pid": DAEMON}}, SCHEMA, *records("users", 40)], 0),
-    "a daemon and exit 1": ([{"daemon": {"seconds": 100, "pid": DAEMON}}, SCHEMA, *records("users", 20), {"exit": 1}], 3),
+    "a daemon and exit 1": ([{"daemon": {"seconds": 100, "pid": DAEMON}}, SCHEMA, *records("users", 20),
+                             {"exit": 1}], 3),
     "exit 0 in the middle of a line": ([SCHEMA, *records("users", 20), {"text": '{"type": "RECORD", "str'}], 3),
     "exit 1 after the final state": ([*ALL, {"err": "Traceback (most recent call last):\nValueError: it is late\n"},
                                       {"exit": 1}], 3),

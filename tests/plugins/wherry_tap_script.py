@@ -14,7 +14,7 @@ import sys
 import time
 
 
-def step(verb, value):
+def step(verb, value):  # noqa: C901 (a list of verbs)
     out = sys.stdout.buffer
     if verb == "say":
         out.write(json.dumps(value).encode() + b"\n")
@@ -45,7 +45,8 @@ def step(verb, value):
         for option in ("--config", "--catalog", "--properties", "--state"):
             if option in sys.argv:
                 with open(sys.argv[sys.argv.index(option) + 1]) as file:
-                    found[option] = json.load(file)
+                    found[f"{option}-text"] = file.read()
+                found[option] = json.loads(found[f"{option}-text"])
         found["pid"], found["parent"], found["env"] = os.getpid(), os.getppid(), dict(os.environ)
         found["--config-file"] = sys.argv[sys.argv.index("--config") + 1]
         found["modes"] = [oct(os.stat(a).st_mode & 0o777) for a in sys.argv if os.path.isfile(a) and "/run-" in a]

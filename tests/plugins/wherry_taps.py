@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wherry.pipeline.select import Wishes
 from wherry.testing import MemoryDestination, Store, Wish, run_sync
 from wherry_source_singer.source import SingerSource
 
@@ -17,7 +18,7 @@ TEXT = {"type": ["null", "string"]}
 WHEN = {"type": ["null", "string"], "format": "date-time"}
 
 
-def entry(name: str, properties: Mapping[str, Any], key: Sequence[str] = ("id",), **root: Any) -> dict[str, Any]:
+def entry(name: str, properties: Mapping[str, Any], *, key: Sequence[str] = ("id",), **root: Any) -> dict[str, Any]:
     """A stream of a catalog. root: metadata of the stream, `_` for `-`."""
     about = {"inclusion": "available", **{k.replace("_", "-"): v for k, v in root.items()}}
     return {
@@ -62,11 +63,15 @@ class Script:
 
     def source(self, steps: Sequence[Any] = (), **config: Any) -> SingerSource:
         settings = {"catalog": {"streams": self.streams}, "steps": list(steps)}
-        return SingerSource(SingerSource.Config.model_validate({"tap": str(self.program), "config": settings, **config}))
+        return SingerSource(
+            SingerSource.Config.model_validate({"tap": str(self.program), "config": settings, **config})
+        )
 
     def sync(self, *steps: Any, wish: Wish | None = None, code: int | None = 0, **settings: Any) -> Any:
         """One run; its outcome. code: the exit code that it must have."""
         config = settings.pop("config", {})
+        if isinstance(settings.get("wishes"), dict):
+            settings["wishes"] = Wishes(**settings["wishes"])
         made = lambda: self.source(steps, **config)  # noqa: E731
         outcome = run_sync(made, MemoryDestination.of(self.store), wish=wish, connector="singer", **settings)
         if code is not None:

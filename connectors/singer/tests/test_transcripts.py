@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from wherry_taps import ID, TEXT, WHEN, Script, activate, entry, record, records, schema, state
 from wherry.testing import Wish
+from wherry_taps import ID, TEXT, WHEN, Script, activate, entry, record, records, schema, state
 
 PLAIN = {"id": ID, "name": TEXT}
 USERS = schema("users", PLAIN)
@@ -17,22 +17,27 @@ MERGE = Wish(mode="merge", key=("id",))
 
 def test_values_come_as_they_are(tap: Script) -> None:
     properties = {
-        "id": ID, "at": WHEN, "day": {"type": "string", "format": "date"}, "price": {"type": "number", "multipleOf": 0.01},
+        "id": ID, "at": WHEN, "day": {"type": "string", "format": "date"},
+        "price": {"type": "number", "multipleOf": 0.01},
         "size": {"type": ["null", "number"]}, "big": {"type": "integer"}, "uid": {"type": "string", "format": "uuid"},
         "home": {"type": "object", "properties": {"town": TEXT, "zip": ID}}, "tags": {"type": "array", "items": TEXT},
         "free": {"type": "object"}, "any": {}, "ref": {"$ref": "#/definitions/when"},
         "old": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": ["null"]}]},
-        "two": {"anyOf": [{"type": "integer"}, {"type": "string"}]}, "amount": {"type": "string", "format": "singer.decimal"},
+        "two": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+        "amount": {"type": "string", "format": "singer.decimal"},
     }  # fmt: skip
     tap.streams = [entry("users", properties)]
     values = {
-        "id": 1, "at": "2024-02-29T23:59:59.123456+02:00", "day": "2024-02-29", "price": 12.5, "size": 3, "big": 2**53 + 1,
+        "id": 1, "at": "2024-02-29T23:59:59.123456+02:00", "day": "2024-02-29", "price": 12.5, "size": 3,
+        "big": 2**53 + 1,
         "uid": "7c19b3b1-b68a-45b6-ad50-27814d82d184", "home": {"town": "Ü", "zip": 7}, "tags": ["a", None],
         "free": {"k": [1, {"x": None}]}, "any": "text", "ref": "2024-01-01T00:00:00Z", "old": "2024-01-01T00:00:00Z",
         "two": "5", "amount": "12345678901234567890.5",
     }  # fmt: skip
     definitions = {"when": {"type": "string", "format": "date-time"}}
-    tap.sync(schema("users", properties, definitions=definitions), record("users", **values), record("users", id=2, two=5))
+    tap.sync(
+        schema("users", properties, definitions=definitions), record("users", **values), record("users", id=2, two=5)
+    )
     first, second = tap.rows()
     new_year = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
     assert first == {
@@ -47,8 +52,11 @@ def test_values_come_as_they_are(tap: Script) -> None:
 
 def test_times_without_a_zone_stay_without(tap: Script) -> None:
     tap.streams = [entry("users", {"id": ID, "at": WHEN, "odd": WHEN})]
-    tap.sync(schema("users", {"id": ID, "at": WHEN, "odd": WHEN}), record("users", id=1, at="2024-01-01T10:00:00", odd="soon"))
-    assert tap.rows() == [{"id": 1, "at": dt.datetime(2024, 1, 1, 10), "odd": "soon"}]  # noqa: DTZ001
+    tap.sync(
+        schema("users", {"id": ID, "at": WHEN, "odd": WHEN}),
+        record("users", id=1, at="2024-01-01T10:00:00", odd="soon"),
+    )
+    assert tap.rows() == [{"id": 1, "at": dt.datetime(2024, 1, 1, 10), "odd": "soon"}]
 
 
 def test_numbers_keep_every_digit(tap: Script) -> None:
@@ -110,7 +118,8 @@ def test_what_cannot_be_taken(tap: Script, steps: list[Any], code: int, told: st
 
 def test_unknown_messages_and_noise_are_no_rows(tap: Script) -> None:
     tap.sync(
-        {"text": "Warning: starting\n\x1b[31mred\x1b[0m\n\n"}, USERS, {"say": {"type": "METRIC", "value": 1}}, {"say": [1]},
+        {"text": "Warning: starting\n\x1b[31mred\x1b[0m\n\n"}, USERS, {"say": {"type": "METRIC", "value": 1}},
+        {"say": [1]},
         *records("users", 2), {"text": "1\n"}, state(someone_else=5), {"text": '{"a": 1}\n'},
     )  # fmt: skip
     assert tap.ids() == [0, 1]
@@ -150,7 +159,9 @@ class TestVersions:
         assert tap.ids() == [2, 3, 4]
 
     def test_a_new_version_in_merge_ends_the_old_rows(self, tap: Script) -> None:
-        tap.sync(USERS, *[record("users", 1, id=n, name="a") for n in range(3)], activate("users", 1), state(), wish=MERGE)
+        tap.sync(
+            USERS, *[record("users", 1, id=n, name="a") for n in range(3)], activate("users", 1), state(), wish=MERGE
+        )
         tap.sync(USERS, activate("users", 1), record("users", 1, id=3, name="b"), state(), wish=MERGE)
         assert tap.ids() == [0, 1, 2, 3]
         steps = [record("users", 7, id=n, name="c") for n in (2, 9)]
@@ -159,12 +170,16 @@ class TestVersions:
 
     @pytest.mark.parametrize("end", [[], [{"exit": 1}], [activate("users", 6)]], ids=["exit 0", "exit 1", "another"])
     def test_a_version_that_is_never_activated_ends_nothing(self, tap: Script, end: list[Any]) -> None:
-        tap.sync(USERS, *[record("users", 1, id=n, name="a") for n in range(3)], activate("users", 1), state(), wish=MERGE)
+        tap.sync(
+            USERS, *[record("users", 1, id=n, name="a") for n in range(3)], activate("users", 1), state(), wish=MERGE
+        )
         tap.sync(USERS, record("users", 7, id=9, name="c"), state(half=1), *end, wish=MERGE, code=3)
         assert tap.ids() == [0, 1, 2]
 
     def test_versions_without_rows(self, tap: Script) -> None:
-        tap.sync(USERS, *[record("users", 1, id=n, name="a") for n in range(3)], activate("users", 1), state(), wish=MERGE)
+        tap.sync(
+            USERS, *[record("users", 1, id=n, name="a") for n in range(3)], activate("users", 1), state(), wish=MERGE
+        )
         tap.sync(USERS, activate("users", 1), state(), wish=MERGE)
         assert tap.ids() == [0, 1, 2]
         tap.sync(activate("users", 5), state(), wish=MERGE)  # of a stream without a schema: nothing is declared
@@ -173,7 +188,11 @@ class TestVersions:
         assert tap.ids() == []
 
     def test_versions_that_change_within_a_block(self, tap: Script) -> None:
-        rows = [record("users", 1, id=1, name="a"), record("users", 2, id=2, name='"version": 1'), record("users", id=3)]
+        rows = [
+            record("users", 1, id=1, name="a"),
+            record("users", 2, id=2, name='"version": 1'),
+            record("users", id=3),
+        ]
         tap.sync(USERS, *rows, activate("users", 2))
         assert tap.ids() == [2, 3]
 
@@ -188,5 +207,8 @@ def test_a_log_tells_of_deletes(tap: Script) -> None:
 
 
 def test_deleted_at_is_a_column_where_there_is_no_log(tap: Script) -> None:
-    tap.sync(schema("users", PLAIN | {"_sdc_deleted_at": WHEN}), record("users", id=1, _sdc_deleted_at="2024-01-01T00:00:00Z"))
+    tap.sync(
+        schema("users", PLAIN | {"_sdc_deleted_at": WHEN}),
+        record("users", id=1, _sdc_deleted_at="2024-01-01T00:00:00Z"),
+    )
     assert tap.rows()[0]["_sdc_deleted_at"] == dt.datetime(2024, 1, 1, tzinfo=dt.UTC)

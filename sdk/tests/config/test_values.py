@@ -348,3 +348,24 @@ def test_secrets_in_mappings_are_learned_by_the_names_of_their_keys(tmp_path: Pa
     redactor.add_inside({"Authorization": "Bearer abcdef123", "deep": [{"api_key": "ghijkl456"}], "plain": "stays"})
     redactor.add_inside('headers={"Cookie": "mn\\"op789", "x": "stays"}')
     assert redactor.redact('abcdef123 ghijkl456 mn"op789 stays') == "*** *** *** stays"
+
+
+class Free(ConnectorConfig):
+    model_config = ConfigDict(extra="allow")
+    port: int = 1
+
+
+def test_keys_that_a_model_leaves_free_come_from_everywhere_and_their_names_tell_secrets(tmp_path: Path) -> None:
+    redactor = Redactor()
+    environ = {"WHERRY_SOURCE_ACME_API_KEY": "S3CR3T-environment", "WHERRY_SOURCE_ACME_HOST": "h"}
+    sets = ["config.password=S3CR3T-set", "start=2024"]
+    found = build(
+        tmp_path, sets=sets, yaml={"port": 5, "limits": {"auth_token": "S3CR3T-nested"}}, environ=environ,
+        redactor=redactor, model=Free,
+    )  # fmt: skip
+    given = found.config.model_dump()
+    assert given == {
+        "port": 5, "api_key": "S3CR3T-environment", "host": "h", "config.password": "S3CR3T-set", "start": "2024",
+        "limits": {"auth_token": "S3CR3T-nested"},
+    }  # fmt: skip
+    assert redactor.redact("S3CR3T-environment S3CR3T-set S3CR3T-nested 2024") == "*** *** *** 2024"

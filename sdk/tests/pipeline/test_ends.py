@@ -53,6 +53,27 @@ def test_a_read_that_fails_before_its_first_item_ends(world):
     assert "KeyError" in outcome.streams[0].error.message
 
 
+def test_a_source_that_fails_keeps_what_its_last_bookmark_covers(world):
+    def read(source, split):
+        if split.bookmark is None:
+            yield Batch(stream="orders", data=ROWS.slice(0, 2), bookmark=2)
+        yield Batch(stream="orders", data=ROWS.slice(2), bookmark=None if split.bookmark is None else 4)
+        if split.bookmark is None:
+            raise KeyError("after rows that no bookmark covers")
+
+    def later(source, split):
+        yield Batch(stream="orders", data=ROWS.slice(0, 2), bookmark=2)
+        raise KeyError("after a bookmark")
+
+    keyed = Stream(name="orders", schema=ROWS.schema, primary_key=("id",), cursor="id", ordered=True)
+    assert world.script([keyed], read).exit_code == 3
+    assert world.store.now.tables == {}
+    assert world.script([keyed], later).exit_code == 3
+    assert [row["id"] for row in world.rows()] == [1, 2]
+    assert world.script([keyed], read).exit_code == 0
+    assert [row["id"] for row in world.rows()] == [1, 2, 3, 4]
+
+
 def test_a_read_that_returns_nothing_ends(world):
     assert world.script([ORDERS], lambda source, split: None).exit_code == 3
 

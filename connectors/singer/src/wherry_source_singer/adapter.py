@@ -30,20 +30,20 @@ def tap_source(place: str) -> type[SingerSource]:
     Its configuration is what `config_jsonschema` says; it runs as a program of its own, as `singer:` runs taps.
     """
     module, _, object = place.partition(":")
-    tap: Any = getattr(import_module(module), object)
-    name = str(getattr(tap, "name", object))
+    own: Any = getattr(import_module(module), object)
+    name = str(getattr(own, "name", object))
     program = Tap(name, (sys.executable, "-c", _RUN.format(name=name, module=module, object=object)))
 
     class TapSource(SingerSource):
         """A tap of this environment."""
 
-        Config = config_of(tap.config_jsonschema, name)
+        Config = config_of(own.config_jsonschema, name)
 
         def tap(self) -> Tap:
             return program
 
     TapSource.__name__ = TapSource.__qualname__ = f"{object}Source"
-    TapSource.__doc__ = (tap.__doc__ or f"The tap {name}.").strip().splitlines()[0]
+    TapSource.__doc__ = (own.__doc__ or f"The tap {name}.").strip().splitlines()[0]
     return TapSource
 
 

@@ -130,16 +130,18 @@ def _python(config: SingerConfig) -> str:
 def _uv_run(command: Sequence[str], config: SingerConfig) -> str:
     """Its output. Raises `SourceError` that quotes what it said."""
     kept = {k: v for k, v in os.environ.items() if k.startswith(("UV_", "PIP_"))}
-    done = subprocess.run(command, capture_output=True, text=True, env=variables(kept), stdin=subprocess.DEVNULL)
+    done = subprocess.run(  # noqa: S603 (uv, with what the user named)
+        command, capture_output=True, text=True, env=variables(kept), stdin=subprocess.DEVNULL,
+    )  # fmt: skip
     if done.returncode == 0:
         return done.stdout
     said = " ".join(done.stderr.split())
     key = "python" if "venv" in command[1:2] else "package"
-    if "not found in the package registry" in said or "no versions of" in said:
+    if re.search(r"was not found in the (package registry|cache|provided)|no versions? of|no such file", said):
         what = config.requirements()[0]
         raise UsageError(
             f"no package {what} is to be had", key=key,
-            next="write the name of the distribution: singer:NAME, --set package=NAME==VERSION; or --set executable=PATH",
+            next="name its distribution: --set package=NAME==VERSION; or its program: --set executable=PATH",
         )  # fmt: skip
     raise SourceError(
         f"uv could not make the environment of {config.requirements()[0]}: {said[-400:] or f'exit {done.returncode}'}",

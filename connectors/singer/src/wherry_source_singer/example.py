@@ -4,11 +4,14 @@ It keeps to what taps of both kinds do: `--discover`, `--catalog` or `--properti
 they are selected, a state every few rows, the bookmark inclusive.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
+from typing import Any
 
-SCHEMAS = {
+SCHEMAS: dict[str, dict[str, Any]] = {
     "people": {
         "id": {"type": ["null", "integer"]},
         "name": {"type": ["null", "string"]},
@@ -21,17 +24,19 @@ SCHEMAS = {
 }
 
 
-def say(**message):
+def say(**message: Any) -> None:
+    """One message."""
     sys.stdout.write(json.dumps(message) + "\n")
 
 
-def discover():
+def discover() -> None:
+    """Print the catalog."""
     streams = []
     for name, properties in SCHEMAS.items():
-        root = {"inclusion": "available", "table-key-properties": ["id"]}
+        root: dict[str, Any] = {"inclusion": "available", "table-key-properties": ["id"]}
         if name == "people":
             root |= {"forced-replication-method": "INCREMENTAL", "valid-replication-keys": ["updated"]}
-        metadata = [{"breadcrumb": [], "metadata": root}]
+        metadata: list[dict[str, Any]] = [{"breadcrumb": [], "metadata": root}]
         for column in properties:
             inclusion = "automatic" if column in ("id", "updated") else "available"
             metadata.append({"breadcrumb": ["properties", column], "metadata": {"inclusion": inclusion}})
@@ -39,10 +44,11 @@ def discover():
             "tap_stream_id": name, "stream": name, "key_properties": ["id"], "metadata": metadata,
             "schema": {"type": "object", "properties": properties},
         })  # fmt: skip
-    print(json.dumps({"streams": streams}, indent=1))
+    sys.stdout.write(json.dumps({"streams": streams}, indent=1) + "\n")
 
 
-def sync(rows, catalog, state, every):
+def sync(rows: dict[str, Any], catalog: dict[str, Any], state: dict[str, Any], every: int) -> None:
+    """Send the selected streams, from where the state is."""
     marks = state.setdefault("bookmarks", {})
     for entry in catalog["streams"]:
         about = {tuple(m["breadcrumb"]): m["metadata"] for m in entry["metadata"]}
@@ -69,7 +75,8 @@ def sync(rows, catalog, state, every):
         say(type="STATE", value=state)
 
 
-def main():
+def main() -> None:
+    """The tap."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--config", required=True)
     parser.add_argument("--discover", action="store_true")
@@ -90,8 +97,9 @@ def main():
     if args.state:
         with open(args.state) as file:
             state = json.load(file)
-    print("INFO starting", file=sys.stderr)
+    sys.stderr.write("INFO starting\n")
     sync(rows, catalog, state, int(config.get("every", 50)))
 
 
-main()
+if __name__ == "__main__":
+    main()

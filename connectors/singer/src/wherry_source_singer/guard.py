@@ -39,7 +39,7 @@ def begin(command: list[str], report: int) -> int:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # noqa: S606 (no shell is wanted)
     except OSError as error:
         os.write(report, f"failed {error.errno}\n".encode())
     finally:

@@ -138,8 +138,8 @@ class Splitter:
             return Message(kind, stream, data, _value_text(line, data) if kind == "STATE" else "")
         if data is None and (_TELLTALE.search(line) or line.lstrip().startswith(b"{")):
             raise SourceError(
-                f"{self._name}: line {self._lines + number + 1} of its output is a message that cannot be read, so a row "
-                "may be missing", next="the run log has all that it said",
+                f"{self._name}: line {self._lines + number + 1} of its output is a message that cannot be read, so a "
+                "row may be missing", next="the run log has all that it said",
             )  # fmt: skip
         self._noise(line)
         return None

@@ -129,7 +129,7 @@ class Session:
                 reading.activated = message.data["version"]
         elif message.type == "BATCH":
             raise SourceError(
-                f"{self._name} sent a message BATCH for stream {message.stream}: rows in files of its own are not taken",
+                f"{self._name} sent a message BATCH for stream {message.stream}: rows in files are not taken",
                 next="leave batch_config out of its configuration, so that it sends RECORD",
             )
         else:

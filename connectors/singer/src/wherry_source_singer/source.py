@@ -70,7 +70,9 @@ class SingerSource(Source):
             yield known.open
         elif selected:
             anew = sorted(known.anew & {s.stream.path for s in selected})
-            split = Split(key=PLAN, streams=tuple(selected), bookmark=known.bookmark, detail={"anew": anew} if anew else None)
+            split = Split(
+                key=PLAN, streams=tuple(selected), bookmark=known.bookmark, detail={"anew": anew} if anew else None
+            )
             yield ReadPlan(key=PLAN, splits=(split,))
 
     def read(self, split: Split) -> Iterator[Batch | Mark]:
@@ -171,7 +173,10 @@ class SingerSource(Source):
 def _anew(split: Split) -> frozenset[str]:
     """Paths of the streams that are read from their beginning, whatever the state says of them."""
     return frozenset(
-        {*(split.detail or {}).get("anew", ()), *(s.stream.path for s in split.streams if s.mode == "replace" or s.limit)}
+        {
+            *(split.detail or {}).get("anew", ()),
+            *(s.stream.path for s in split.streams if s.mode == "replace" or s.limit),
+        }
     )
 
 

@@ -59,7 +59,9 @@ class Reading:
         if schema.names:
             known = {f.name: f for f in self._announced.schema}
             lost = [f for f in known.values() if f.name not in schema.names]
-            fields = [known.get(f.name, f) if _is_json(f) else f for f in schema]  # one that leaves it open takes nothing back
+            fields = [
+                known.get(f.name, f) if _is_json(f) else f for f in schema
+            ]  # one that leaves it open takes nothing back
             yield from self._announce(pa.schema([*fields, *lost]))
         self._records = Records("record", schema=_open(self._announced.schema), name=f"stream {self.path}")
 
@@ -126,7 +128,9 @@ def versions(lines: bytes) -> Iterator[tuple[int | None, bytes]]:
         if lines.find(b'"version"') < 0:
             yield None, lines
             return
-    elif lines.count(_tail(first, version)) == lines.count(b"\n") + (not lines.endswith(b"\n")) and b'"version"' in first:
+    elif (
+        lines.count(_tail(first, version)) == lines.count(b"\n") + (not lines.endswith(b"\n")) and b'"version"' in first
+    ):
         yield version, lines
         return
     held: list[bytes] = []

@@ -202,7 +202,7 @@ class _Holder:
         if self.source is None:
             self.source = self._context.new_source()
             context, budget = self._context, self._context.budget
-            self.source.run = replace(context.run, log=log, stop=context.stop, bytes=budget.share, memory=budget.memory)
+            self.source.run = replace(context.run, stop=context.stop, bytes=budget.share, memory=budget.memory)
         return self.source
 
     def drop(self) -> None:
