@@ -37,6 +37,8 @@ class Github(Api):
     def __init__(self, issues: int = 250) -> None:
         super().__init__()
         self.left = 5000
+        self.opens: float | None = None
+        """Seconds after the first request at which the budget is full again."""
         self.reset = 0.0
         self.repositories: dict[str, Row] = {}
         self.data: dict[tuple[str, str], list[Row]] = {}
@@ -63,6 +65,8 @@ class Github(Api):
             return Reply({"message": "Request forbidden by administrative rules."}, 403)
         if call.path == "/rate_limit":
             return None
+        if self.opens is not None:
+            self.reset, self.opens = time.time() + self.opens, None
         if self.left <= 0 and time.time() < self.reset:
             return Reply({"message": "API rate limit exceeded for user ID 1."}, 403)
         self.left = 5000 if self.left <= 0 else self.left - 1

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 class Call:
     """A request as it came. query: the last value of each name. names: what stood in the braces of the route.
 
-    at: when it came, seconds of `time.monotonic`.  status, given: what was answered.
+    at, done: when it came and was answered, seconds of `time.monotonic`.  status, given: what was answered.
     """
 
     method: str
@@ -28,6 +28,7 @@ class Call:
     body: Any = None
     names: dict[str, str] = field(default_factory=dict)
     at: float = 0.0
+    done: float = 0.0
     status: int = 0
     given: Any = field(default=None, repr=False)
 
@@ -144,7 +145,9 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
                 body=json.loads(self.rfile.read(length)) if length else None,
             )  # fmt: skip
             call, reply = api.answer(call)
-            api.log.append(Call(**{**vars(call), "status": reply.status, "given": reply.body}))
+            api.log.append(
+                Call(**{**vars(call), "done": time.monotonic(), "status": reply.status, "given": reply.body})
+            )
             content = json.dumps(reply.body, separators=(",", ":")).encode()
             self.send_response_only(reply.status)
             for name, value in {"Content-Type": "application/json", **api.always(), **reply.headers}.items():

@@ -9,6 +9,8 @@ from wherry import Deleted, Incremental, RestStream
 
 TYPES = {"bool": "boolean", "number": "double", "json": "json", "autodate": "timestamptz"}
 """Types of fields whose values are no texts. A date that is not given is an empty text, so that dates are texts."""
+OWN = ("collectionId", "collectionName")
+"""What the server adds to each record."""
 MANY = ("select", "relation", "file")
 """Types of fields that hold a list, if more than one value is allowed."""
 
@@ -32,7 +34,7 @@ def stream_of(collection: Mapping[str, Any], deleted: str | None) -> RestStream:
         path=f"api/collections/{collection['name']}/records",
         params=params,
         records="items",
-        schema={name: type_of(field) for name, field in fields.items()},
+        schema={name: type_of(field) for name, field in fields.items()} | dict.fromkeys(OWN, "text"),
         primary_key=("id",),
         incremental=incremental,
         deleted=Deleted(str(deleted), equals=True) if marks else None,
