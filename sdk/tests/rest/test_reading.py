@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import wherry
+from wherry.pipeline.select import Wish
 from wherry_web import Asked, said
 
 from .conftest import Shore, paged
@@ -195,3 +196,21 @@ def test_a_parent_without_the_field_is_named(shore: Shore) -> None:
     failed = next(s for s in done.streams if s.stream == "c")
     assert "no field 'nr'" in str(failed.error)
     assert done.exit_code == 5
+
+
+def test_columns_of_a_stream_that_declares_none_are_chosen_by_name(shore: Shore) -> None:
+    shore.routes["/items"] = [{"id": 1, "a": 1, "b": 2}]
+    stream = {"items": {"primary_key": "id"}}
+    shore.sync(stream, run_wish=Wish(columns=("b",), mode="merge"))
+    assert shore.rows("items") == [{"id": 1, "b": 2}]
+    with pytest.raises(wherry.UsageError, match="known only when it is read, so '!a' chooses none"):
+        shore.sync(stream, run_wish=Wish(columns=("!a",)))
+
+
+def test_bodies_of_several_parents_are_told_apart_when_they_are_parsed_together(shore: Shore) -> None:
+    shore.routes["/p"] = [{"id": n, "name": None if n == 4 else f"p{n}"} for n in range(50)]
+    for n in range(50):
+        shore.routes[f"/p/{n}/c"] = [{"id": n * 100 + k} for k in range(n % 4)]
+    shore.sync({"p": {}, "c": {"path": "p/{parent.id}/c", "parent": "p", "include_parent": ["id", "name"]}})
+    found = {row["id"]: (row["_p_id"], row["_p_name"]) for row in shore.rows("c")}
+    assert found == {n * 100 + k: (n, None if n == 4 else f"p{n}") for n in range(50) for k in range(n % 4)}

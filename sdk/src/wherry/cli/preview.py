@@ -77,7 +77,8 @@ def _columns(selection: Selection) -> pa.Schema:
     import pyarrow as pa
 
     schema = selection.stream.schema
-    return schema if selection.columns is None else pa.schema([schema.field(name) for name in selection.columns])
+    names = schema.names if selection.columns is None else [n for n in selection.columns if n in schema.names]
+    return pa.schema([schema.field(name) for name in names])
 
 
 def first_rows(source: Source, selection: Selection) -> Iterator[pa.RecordBatch]:

@@ -135,6 +135,7 @@ def _settle(stream: Stream, wish: Wish, remembered: Mapping[str, Any]) -> Select
     kept = remembered.get("mode") in ("append", "merge", "history") or not remembered
     cursor = wish.cursor or known.get("cursor") or (stream.cursor if kept and mode != "replace" else None)
     mode = mode or _default_mode(stream, key, cursor)
+    own = stream.lookback if cursor else 0
     selection = Selection(
         stream=stream,
         mode=mode,
@@ -144,7 +145,7 @@ def _settle(stream: Stream, wish: Wish, remembered: Mapping[str, Any]) -> Select
         where=wish.where if wish.where is not None else known.get("where"),
         start=wish.start if wish.start is not None else known.get("start"),
         end=wish.end,
-        lookback=wish.lookback if wish.lookback is not None else known.get("lookback", stream.lookback if cursor else 0),
+        lookback=known.get("lookback", own) if wish.lookback is None else wish.lookback,
         nulls=wish.nulls or known.get("nulls", "include"),
         table=wish.table or known.get("table"),
         types=wish.types if wish.types is not None else known.get("types", {}),
@@ -221,6 +222,8 @@ def _refuse_gone(stream: Stream, remembered: Mapping[str, Any]) -> None:
 def _columns(stream: Stream, wanted: Sequence[str]) -> tuple[str, ...]:
     """Names, globs and exclusions ("!note", ["*", "!tmp_*"]) over the stream's columns, in its order."""
     names = stream.schema.names
+    if not names:
+        return _unseen(stream, wanted)
     keep = [g for g in wanted if not g.startswith("!")] or ["*"]
     drop = [g[1:] for g in wanted if g.startswith("!")]
     for glob in [*keep, *drop]:
@@ -230,6 +233,18 @@ def _columns(stream: Stream, wanted: Sequence[str]) -> tuple[str, ...]:
             )
     kept = [n for n in names if any(fnmatchcase(n, g) for g in keep) and not any(fnmatchcase(n, g) for g in drop)]
     return tuple(n for n in names if n in kept or n == stream.part)
+
+
+def _unseen(stream: Stream, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns that only its rows will tell; key and cursor are always among them."""
+    globs = [name for name in wanted if any(sign in name for sign in "*?[!")]
+    if globs:
+        raise UsageError(
+            f"columns: those of stream {stream.path} are known only when it is read, so {globs[0]!r} chooses none",
+            key="columns", next="name each column that you want, or have the source declare them",
+        )  # fmt: skip
+    needed = [*stream.primary_key, *filter(None, [stream.cursor])]
+    return tuple(dict.fromkeys([*needed, *wanted]))
 
 
 def matches(stream: Stream, glob: str) -> bool:
