@@ -81,7 +81,7 @@ class Child:
         guarded = [sys.executable, "-I", "-S", str(GUARD), str(told), str(folder), *command]
         begun = subprocess.Popen(  # noqa: S603 (the tap that the user named)
             guarded, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-            pass_fds=(told,), env=dict(env), start_new_session=True, cwd=folder,
+            pass_fds=(told,), env=dict(env), start_new_session=True,
         )  # fmt: skip
         _widen(begun.stdout)
         return begun

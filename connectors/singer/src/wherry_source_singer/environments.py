@@ -74,7 +74,7 @@ def _program(path: str) -> Tap:
     found = os.stat(path)
     told = f"{os.path.realpath(path)} {found.st_mtime_ns} {found.st_size}"
     name = hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
-    return Tap(Path(path).name, (path,), cache_folder() / "programs" / f"{name}.json")
+    return Tap(Path(path).name, (os.path.abspath(path),), cache_folder() / "programs" / f"{name}.json")
 
 
 def _installed(config: SingerConfig) -> Tap:
