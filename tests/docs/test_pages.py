@@ -68,7 +68,8 @@ def test_every_connector_has_a_page_with_its_keys() -> None:
         text = (folder(plugin) / "README.md").read_text()
         assert text.startswith(f"# {plugin.distribution}\n")
         assert f"pip install {plugin.distribution}" in text
-        assert f"config {plugin.kind} {plugin.name}" in parts(text)
+        whole = f"connector {plugin.kind} {plugin.name}"  # keys and streams
+        assert {f"config {plugin.kind} {plugin.name}", whole} & set(parts(text))
         assert f"]({folder(plugin).relative_to(ROOT)}/README.md)" in (ROOT / "README.md").read_text()
 
 
