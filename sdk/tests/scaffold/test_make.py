@@ -21,7 +21,7 @@ WHERRY = Path(sys.executable).with_name("wherry")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["acme", "acme-crm2"])
+@pytest.mark.parametrize("name", ["acme", "a-very-long-name-with-32-letters"])
 def test_a_project_is_whole_and_small(kind: Kind, name: str, tmp_path: Path) -> None:
     made = make(kind, name, tmp_path)
     side = "destination" if kind == "destination" else "source"
