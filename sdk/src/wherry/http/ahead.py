@@ -25,7 +25,7 @@ class Ahead(Generic[T]):
         self._over = self._closed = False
         self._error: BaseException | None = None
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name=f"fetch {name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"ahead: {name}", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[T]:
