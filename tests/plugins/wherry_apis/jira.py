@@ -74,6 +74,14 @@ class Jira(Api):
         start = call.whole("startAt", 0)
         return self.users[start : start + call.whole("maxResults", 50)]
 
+    @route("GET /rest/api/3/field", "GET /rest/api/3/status", "GET /rest/api/3/issuetype")
+    def small(self, call: Call) -> Any:
+        return [{"id": f"{n}", "name": f"{call.path.rpartition('/')[2]} {n}"} for n in range(3)]
+
+    @route("GET /rest/api/3/priority/search")
+    def priorities(self, call: Call) -> Any:
+        return self._page("values", [{"id": f"{n}", "name": f"P{n}"} for n in range(5)], call)
+
     @route("GET /rest/agile/1.0/board")
     def all_boards(self, call: Call) -> Any:
         return self._page("values", self.boards, call)

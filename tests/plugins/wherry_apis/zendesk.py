@@ -46,6 +46,10 @@ class Zendesk(Api):
         self.organizations: list[Row] = [
             {"id": n, "name": f"Org {n}", "updated_at": iso(JANUARY + 60 * n), "deleted_at": None} for n in range(1, 13)
         ]
+        self.events: list[Row] = [
+            {"id": n, "ticket_id": n, "metric": "reply_time", "type": "activate", "time": iso(JANUARY + 60 * n)}
+            for n in range(1, 26)
+        ]
         self.comments: dict[str, list[Row]] = {}
         self.groups: list[Row] = [{"id": n, "name": f"Group {n}", "deleted": False} for n in range(1, 131)]
 
@@ -77,14 +81,16 @@ class Zendesk(Api):
             "before_cursor": None, "before_url": None, "end_of_stream": len(rows) <= self.size,
         }  # fmt: skip
 
-    @route("GET /api/v2/incremental/organizations.json")
+    @route("GET /api/v2/incremental/{kind}.json")
     def by_time(self, call: Call) -> Any:
-        rows = sorted((r for r in self.organizations if _at(r) >= call.whole("start_time", 0)), key=_at)
+        kind = call.names["kind"]
+        all_rows = {"organizations": self.organizations, "ticket_metric_events": self.events}[kind]
+        rows = sorted((r for r in all_rows if _at(r) >= call.whole("start_time", 0)), key=_at)
         found = rows[: self.size]
         end = _at(found[-1]) if found else call.whole("start_time", 0)
         address = f"{self.url}{call.path}?{urlencode({'start_time': end})}"
         page = {"count": len(found), "end_time": end, "next_page": address, "end_of_stream": len(rows) <= self.size}
-        return {"organizations": found, **page}
+        return {kind: found, **page}
 
     @route("GET /api/v2/tickets/{id}/comments.json")
     def remarks(self, call: Call) -> Any:
@@ -105,4 +111,6 @@ class Zendesk(Api):
 
 def _at(row: Row) -> int:
     known = row.get("generated_timestamp")
-    return int(datetime.fromisoformat(row["updated_at"]).timestamp()) if known is None else int(known)
+    if known is not None:
+        return int(known)
+    return int(datetime.fromisoformat(row.get("updated_at") or row["time"]).timestamp())
