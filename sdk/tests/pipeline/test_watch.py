@@ -6,6 +6,7 @@ import time
 import pyarrow as pa
 import pytest
 from wherry import Batch, DestinationError, SourceError, Stream
+from wherry.errors import Stopped
 from wherry.pipeline.select import Wish, Wishes
 from wherry.pipeline.watch import Interrupt, Limits, Watch, hangs, stacks, within
 
@@ -96,6 +97,27 @@ def test_the_longest_wait_is_to_blame(heard):
     assert "to commit" in watch.verdict.message
 
 
+def test_a_wait_that_a_source_has_chosen_is_told_and_is_no_standstill(heard):
+    watch = watched(heard, quiet=0.2, stall=0.4)
+    with watch.waiting("source", "rows of orders"):
+        with watch.resting("the server asks for a pause", 1.2):
+            time.sleep(1.2)
+        assert watch.verdict is None
+        until(lambda: watch.verdict is not None)
+    watch.end()
+    assert heard.of("waiting")[0]["what"] == "the server asks for a pause"
+    assert heard.of("stalled")[0]["what"] == "rows of orders"
+
+
+def test_a_rest_that_lasts_longer_than_was_said_is_still_no_standstill(heard):
+    """What ends it late is this machine."""
+    watch = watched(heard, stall=0.3)
+    with watch.resting("a pause", 0.1):
+        time.sleep(0.8)
+    assert watch.verdict is None
+    watch.end()
+
+
 def _wait(watch):
     with watch.waiting("source", "rows"):
         time.sleep(2)
@@ -168,3 +190,33 @@ def test_a_source_that_hangs_has_failed_although_it_hears_that_it_is_to_stop(wor
     assert (outcome.word, outcome.exit_code, outcome.left) == ("failed", 3, False)
     assert "while waiting for rows of orders" in outcome.streams[0].error.message
     assert [row["id"] for row in world.rows()] == [1]
+
+
+def test_a_source_that_was_waiting_when_the_run_was_to_stop_has_stopped(world):
+    """It raises `Stopped` out of its wait: no failure, and what came before is kept."""
+    rows = pa.table({"id": [1, 2], "v": ["a", "b"]})
+    orders = Stream(name="orders", schema=rows.schema, primary_key=("id",), cursor="id")
+
+    def read(source, split):
+        yield Batch(stream="orders", data=rows.slice(0, 1), bookmark=1)
+        with source.run.resting("the server asks for a pause", 30):
+            if source.run.stop.wait(20):
+                raise Stopped
+
+    outcome = world.script([orders], read, limits=Limits(run=0.5, stall=None), wishes=MERGE)
+    assert (outcome.word, outcome.exit_code, outcome.left) == ("stopped", 75, False)
+    assert [row["id"] for row in world.rows()] == [1]
+
+
+def test_lanes_are_given_what_the_run_was_given(world, tmp_path):
+    rows = pa.table({"id": [1]})
+    orders = Stream(name="orders", schema=rows.schema)
+    given, secrets = [], []
+
+    def read(source, split):
+        source.run.conceal("s3cret")
+        given.append(source.run.folder)
+        yield Batch(stream="orders", data=rows)
+
+    assert world.script([orders], read, folder=tmp_path, conceal=secrets.append).exit_code == 0
+    assert (given, secrets) == ([tmp_path], ["s3cret"])
