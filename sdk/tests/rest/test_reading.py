@@ -214,3 +214,11 @@ def test_bodies_of_several_parents_are_told_apart_when_they_are_parsed_together(
     shore.sync({"p": {}, "c": {"path": "p/{parent.id}/c", "parent": "p", "include_parent": ["id", "name"]}})
     found = {row["id"]: (row["_p_id"], row["_p_name"]) for row in shore.rows("c")}
     assert found == {n * 100 + k: (n, None if n == 4 else f"p{n}") for n in range(50) for k in range(n % 4)}
+
+
+def test_a_page_that_repeats_under_another_number_fails_the_stream(shore: Shore) -> None:
+    """The envelope differs each time, the records do not: the server ignores the parameter."""
+    shore.routes["/items"] = lambda asked: {"data": ROWS[:3], "request": asked.number, "next": asked.number + 1}
+    done = shore.sync({"items": {"records": "data", "paginate": CURSOR}})
+    assert done.exit_code == 3
+    assert "holds just what the page before it held" in str(done.streams[0].error)

@@ -19,7 +19,7 @@ from wherry.rest.fetch import Api, Fetched, Pages, Scope, windows_of
 from wherry.rest.models import RestStream
 from wherry.rest.moments import refuse_mixed
 from wherry.rest.progress import BETWEEN, CURSOR, SEEN, Reached
-from wherry.rest.rows import Shaping
+from wherry.rest.rows import Repeats, Shaping
 from wherry.rest.walk import no_records
 from wherry.rest.window import Window
 
@@ -43,6 +43,7 @@ class Reading:
             name=f"stream {stream.name}",
         )  # fmt: skip
         self._shaping = Shaping(stream)
+        self._repeats = Repeats(stream)
         self._offered = selection.stream.schema
         self._many = stream.parent is not None or stream.for_each is not None
         self._ordered = bool(incremental and stream.incremental and stream.incremental.ordered and not self._many)
@@ -115,6 +116,7 @@ class Reading:
             raise next(filter(None, wrong), error) from None
         if None in parsed.counts:
             raise no_records(f"stream {self._stream.name}", self._stream.records)
+        self._repeats.see(parsed, group)
         path, rejected = self._selection.stream.path, parsed.rejected
         for rows in self._shaped(parsed, group):
             if rows.num_rows or rejected is not None:

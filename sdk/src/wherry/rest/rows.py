@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wherry.contracts.values import DELETE, OP, UPSERT
+from wherry.errors import StreamError
 from wherry.rest.models import Deleted, RestStream
 
 if TYPE_CHECKING:
-    from wherry.rest.fetch import Scope
+    from wherry.json_rows import Parsed
+    from wherry.rest.fetch import Fetched, Scope
 
 
 def column(path: str) -> str:
@@ -75,6 +77,37 @@ class Shaping:
         if not pa.types.is_null(found.type):
             self._types[name] = found.type
         return found
+
+
+class Repeats:
+    """Knows when a page has just the records of the page before it, whatever stands around them in the answer.
+
+    That is an API which does not understand what asks it for the next page, and would go on for ever.
+    """
+
+    def __init__(self, stream: RestStream) -> None:
+        self._name = stream.name
+        incremental = stream.incremental
+        self._asked_anew = incremental is not None and incremental.anew_after is not None
+        self._before: tuple[Scope, Any, Any] | None = None
+
+    def see(self, parsed: Parsed, pages: Sequence[Fetched]) -> None:
+        """Take note of pages and their records; `StreamError` for a page that only repeats."""
+        if self._asked_anew or not parsed.batches:  # rows that share a cursor value do come again then
+            return
+        table, at = pa.Table.from_batches(list(parsed.batches)), 0
+        for page, count in zip(pages, parsed.counts, strict=True):
+            rows, at = table.slice(at, count or 0), at + (count or 0)
+            before, self._before = self._before, (page.scope, page.window, rows)
+            if rows.num_rows and before is not None and _same(before, self._before):
+                raise StreamError(
+                    f"stream {self._name}: a page holds just what the page before it held: the pages go nowhere",
+                    next="look at paginate: the server does not understand what asks for the next page",
+                )
+
+
+def _same(before: tuple[Scope, Any, Any], now: tuple[Scope, Any, Any]) -> bool:
+    return before[:2] == now[:2] and before[2].num_rows == now[2].num_rows and before[2].equals(now[2])
 
 
 def _plain(value: Any) -> Any:

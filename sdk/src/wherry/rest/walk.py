@@ -52,7 +52,7 @@ def walk(
             rows += body.rows if turn is not None else 0
             what = turn(body, rows) if turn is not None else "on"
             if what == "anew":
-                pages, rows = _pager(style), 0
+                pages, cycle, rows = _pager(style), Cycle(f"stream {name}"), 0
                 step = pages.first()
             elif what == "end":
                 step = None
