@@ -17,6 +17,7 @@ import click
 import wherry
 import wherry.testing
 from documents import ROOT, filled, pages
+from pydantic import TypeAdapter
 from wherry import errors
 from wherry.cli import main
 from wherry.config.project import json_schema
@@ -271,6 +272,74 @@ def suite(kind: str) -> str:
 # --- tables
 
 
+# --- manifests
+
+
+def vocabulary(*models: str) -> str:
+    """What a model of manifests says of itself, and its fields; of several models one after the other."""
+    return "\n\n".join(map(_model, models))
+
+
+def _model(name: str) -> str:
+    definitions = TypeAdapter(wherry.Manifest).json_schema(by_alias=True)
+    definition = definitions if name == "Manifest" else definitions["$defs"][name]
+    needed = definition.get("required", ())
+    rows = []
+    for field, schema in definition["properties"].items():
+        if "const" in schema:
+            continue
+        default = "required" if field in needed else _default(schema)
+        rows.append((f"`{field}`", _takes(schema), default))
+    kind = definition["properties"].get("type", {}).get("const")
+    head = f"**`type: {kind}`**: " if kind else ""
+    text = f"{head}{definition['description']}"
+    for field in definition["properties"]:  # "start: the first run's value" → `start`: …
+        text = re.sub(rf"(?<![`\w.]){field}(?=(?:, \w+)*: )", f"`{field}`", text)
+    return f"{text}\n\n{table(('field', 'takes', 'default'), rows)}" if rows else text
+
+
+def _default(schema: Mapping[str, Any]) -> str:
+    default = schema.get("default")
+    return "" if default in (None, "", [], {}, False) else f"`{json.dumps(default)}`" if "default" in schema else ""
+
+
+def _takes(schema: Mapping[str, Any]) -> str:
+    for key in ("anyOf", "oneOf"):
+        if key in schema:
+            kinds = [_takes(one) for one in schema[key] if one.get("type") != "null"]
+            return " or ".join(dict.fromkeys(kind for kind in kinds if kind))
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"`{_WRITTEN.get(name, name)}`" if name in _WRITTEN else f"[{name}](#{_ANCHORS[name]})"
+    if "enum" in schema:
+        return ", ".join(f"`{one}`" for one in schema["enum"])
+    pattern = schema.get("pattern", "")
+    if pattern.startswith("^\\\\{".replace("\\\\", "\\")):
+        return "a template"
+    if pattern.startswith("^\\d"):
+        return "a time such as `5m`"
+    kind = schema.get("type")
+    if kind == "array":
+        return f"list of {_takes(schema['items'])}" if "items" in schema else "list"
+    return {"string": "text", "object": "map", "boolean": "true, false", "integer": "whole number"}.get(
+        str(kind), str(kind or "anything")
+    )
+
+
+_WRITTEN = {
+    "Bearer": "bearer", "ApiKey": "api_key", "Basic": "basic", "OAuth2": "oauth2", "Login": "login", "NoAuth": "none",
+    "Page": "page", "Offset": "offset", "Cursor": "cursor", "LinkHeader": "link_header", "NextUrl": "next_url",
+    "NoPaging": "none", "Auto": "auto",
+}  # fmt: skip
+"""Models that are told apart by `type`."""
+_ANCHORS = {
+    "ConfigField": "config", "RateLimit": "rate-limit-retry-timeout", "Retry": "rate-limit-retry-timeout",
+    "OnResponse": "on-response", "RestStream": "a-stream", "Incremental": "incremental", "Deleted": "deleted",
+    "Send": "auth",
+}  # fmt: skip
+"""Headings of the page of manifests."""
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
@@ -297,6 +366,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "events": events,
     "methods": methods,
     "suite": suite,
+    "vocabulary": vocabulary,
 }
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ def test_examples_do_what_the_page_shows(page: Path, tmp_path: Path, request: py
 def follow(block: Block, folder: Path, variables: dict[str, str]) -> list[str]:
     """Do what a block says; what came out otherwise."""
     if block.title:
+        (folder / block.title).parent.mkdir(parents=True, exist_ok=True)
         with (folder / block.title).open("a") as file:
             file.write(block.text)
         return []
@@ -134,7 +135,7 @@ def test_every_part_of_a_manifest_that_is_shown_is_one(page: Path) -> None:
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_wherry_yaml_that_is_shown_can_be_read(page: Path, tmp_path: Path) -> None:
     for block in blocks(page):
-        if block.language == "yaml":
+        if block.language == "yaml" and not block.title.endswith("openapi.yaml"):
             found = yaml.safe_load(block.text)
             assert isinstance(found, dict), block.place
             if "base_url" in found:

@@ -75,7 +75,9 @@ def test_what_is_secret_inside_a_text(text: str, hidden: str) -> None:
     assert hidden not in redactor.redact(text)
 
 
-@pytest.mark.parametrize("text", ["acme://ana@h:5432/db", "./data/*.csv", "a=b", "https://h/x?page=2", "x@y", ""])
+@pytest.mark.parametrize(
+    "text", ["acme://ana@h:5432/db", "./data/*.csv", "a=b", "https://h/x?page=2", "http://h:5432/db", "x@y", ""]
+)
 def test_what_is_not_secret_stays(text: str) -> None:
     redactor = Redactor()
     redactor.add_inside(text)

@@ -25,7 +25,6 @@ def guess(app: App, source: str, streams: Sequence[str], sets: Sequence[str]) ->
 
         if streams:
             raise UsageError("--stream belongs to a manifest", key="stream", next="the address says which list it is")
-        app.redactor.add_inside(source)
         given = pairs(sets, "--set")
         for value in given.values():
             app.redactor.add(value)

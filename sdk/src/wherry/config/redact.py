@@ -163,7 +163,7 @@ def _inside(text: str) -> Iterator[str]:
     for name, value in _PAIR.findall(text):
         if SECRET.search(name) or HEADER.search(name):
             yield from _texts(re.sub(r"\\(.)", r"\1", value))
-    lines = [line for line in text.splitlines() if "://" in line]
+    lines = [line for line in text.splitlines() if "://" in line and "@" in line]
     widest = [line[line.index("://") + 3 : line.rfind("@")] for line in lines]  # a password may hold a raw / or @
     for userinfo in re.findall(r"://([^/?#@]*)@", text) + widest:
         password = userinfo.partition(":")[2]
