@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from wherry.testing.project import Project
     from wherry.testing.runner import Report
 
+_SHOWN = 3
+"""Tests that are named of those that failed in the same way; all of them are in the report."""
 _OUTCOMES = ("passed", "failed", "skipped", "waived")
 _REPLAYED = "replayed"
 """What stands for a secret that is not needed, since nothing is sent."""
@@ -146,7 +148,9 @@ def _tell(result: Report, report: Path | None) -> None:
     click.echo(", ".join(f"{result.count(outcome)} {outcome}" for outcome in _OUTCOMES))
     for reason in sorted(set(result.waivers.values())):
         click.echo(f"  waived, {list(result.waivers.values()).count(reason)} ×: {reason}")
-    for name, problem in result.problems.items():
-        click.echo(f"  ✗ {name}: {problem}")
+    for problem in dict.fromkeys(result.problems.values()):
+        names = [name.rpartition("::")[2] for name, found in result.problems.items() if found == problem]
+        told = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        click.echo(f"  ✗ {told}: {problem.removeprefix('E').strip()}")
     if report is not None:
         click.echo(f"report: {report}")
