@@ -26,7 +26,7 @@ def test_no_more_waits_than_there_is_room_for() -> None:
 
     ahead = Ahead(source(), lambda item: 10, 30, "x")
     for taken in range(20):
-        _until(lambda want=min(20, taken + 4): len(made) >= want)  # type: ignore[misc]
+        _until(made, min(20, taken + 4))
         assert len(made) <= taken + 4  # three wait, one is in hand
         assert next(ahead) == taken
     ahead.close()
@@ -82,7 +82,7 @@ def test_it_says_whether_an_item_is_there() -> None:
     assert list(ahead) == [2]
 
 
-def _until(true: object) -> None:
+def _until(made: list[int], count: int) -> None:
     deadline = time.monotonic() + 5
-    while not true() and time.monotonic() < deadline:  # type: ignore[operator]
+    while len(made) < count and time.monotonic() < deadline:
         time.sleep(0.001)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,11 +30,9 @@ def answer(url: str = "https://api.acme.dev/v1/items?page=1", **headers: str) ->
     return Answer(status=200, url=url, headers={k.replace("_", "-"): v for k, v in headers.items()}, body=b"")
 
 
-def walk(
-    style: Any, *bodies: Told, number: Callable[[Any, str], int] = lambda value, what: int(value)
-) -> list[Step | None]:
+def walk(style: Any, *bodies: Told) -> list[Step | None]:
     """The first step, and what follows each body."""
-    pages = pager(style, number)
+    pages = pager(style, lambda value, what: int(value))
     return [pages.first(), *(pages.after(answer(), body) for body in bodies)]
 
 
@@ -53,15 +50,15 @@ def walk(
         (Page(size=5, rows="n"), [Told(5, n=None), Told(2)], [{"page": 1}, {"page": 2}, None]),
         (Offset(), [Told(5), Told(3), Told(0)], [{"offset": 0}, {"offset": 5}, {"offset": 8}, None]),
         (Offset(limit=5), [Told(5), Told(3)], [{"offset": 0, "limit": 5}, {"offset": 5, "limit": 5}, None]),
-        (Offset(limit=5, rows="n"), [Told(3, n=6), Told(3, n=6)], [{"offset": 0, "limit": 5}, {"offset": 3, "limit": 5}, None]),
+        (Offset("o", limit=5, rows="n"), [Told(3, n=6)] * 2, [{"o": 0, "limit": 5}, {"o": 3, "limit": 5}, None]),
         (Cursor("c", path="next"), [Told(5, next="a"), Told(5)], [{}, {"c": "a"}, None]),
         (Cursor("c", path="next"), [Told(5, next="")], [{}, None]),
         (Cursor("c", path="next"), [Told(0, next="a")], [{}, None]),
         (Cursor("c", path="next", start="*"), [Told(5, next="a")], [{"c": "*"}, {"c": "a"}]),
         (Cursor("c", path="next"), [Told(5, next="a"), Told(5, next="a")], [{}, {"c": "a"}, {"c": "a"}]),
         (Cursor("c", last="id"), [Told(5, id=7), Told(5)], [{}, {"c": 7}, None]),
-        (Cursor("c", last="id", more="more"), [Told(5, id=7, more=True), Told(5, id=9, more=False)], [{}, {"c": 7}, None]),
-        (Cursor("c", path="next", done="end"), [Told(5, next="a", end=False), Told(5, next="b", end=True)], [{}, {"c": "a"}, None]),
+        (Cursor("c", last="id", more="m"), [Told(5, id=7, m=True), Told(5, id=9, m=False)], [{}, {"c": 7}, None]),
+        (Cursor("c", path="n", done="d"), [Told(5, n="a", d=False), Told(5, n="b", d=True)], [{}, {"c": "a"}, None]),
         (Cursor("c", path="next"), [Told(5, next=0)], [{}, {"c": 0}]),
     ],
 )  # fmt: skip
@@ -128,7 +125,7 @@ def test_parameters_that_an_address_carries_are_not_added() -> None:
 
 @pytest.mark.parametrize("style", [Cursor("c", path="next"), NextUrl("next")])
 def test_what_is_no_token_and_no_address_is_refused(style: Any) -> None:
-    with pytest.raises(StreamError, match="the next page's (token|address) is a dict"):
+    with pytest.raises(StreamError, match=r"the (token|address) of the next page is a dict"):
         walk(style, Told(5, next={"a": 1}))
 
 
@@ -151,8 +148,11 @@ def test_cycles_longer_than_what_is_remembered_are_found_in_bounded_memory(
 ) -> None:
     monkeypatch.setattr(paging, "REMEMBERED", 8)
     cycle, seen = Cycle("stream x"), 0
-    with pytest.raises(StreamError, match="go round in a circle"):
-        for seen in range(1000):
+    while seen < 4 * length + 8:
+        try:
             cycle.see(b"%d" % (seen % length))
-            assert len(cycle._known) <= 8
-    assert seen <= 4 * length + 8
+        except StreamError:
+            break
+        seen += 1
+    assert length <= seen < 4 * length + 8
+    assert len(cycle._known) <= 8
