@@ -1,10 +1,12 @@
 """Requests as they arrive: addresses, parameters, headers, bodies; what is answered, and what is only shown."""
 
+import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
-from wherry import NoAuth, PolicyError, Run, Secret
+from wherry import Bearer, NoAuth, PolicyError, Retry, Run, Secret, SourceError, UsageError
 from wherry.http.values import Request
 from wherry_web import Web, said
 
@@ -32,7 +34,7 @@ def test_a_body_is_posted_as_json_with_its_secrets(serve: Any, client: Any) -> N
     asked = web.log[0]
     assert (asked.method, asked.route) == ("POST", "/v1/graphql")
     assert asked.headers["content-type"] == "application/json"
-    assert asked.body.decode() == '{"q": "{a}", "key": "s3cret", "u": "ü"}'
+    assert json.loads(asked.body) == {"q": "{a}", "key": "s3cret", "u": "ü"}
 
 
 @pytest.mark.parametrize(
@@ -91,3 +93,42 @@ def test_what_is_shown_and_logged_holds_no_secret(serve: Any, client: Any, caplo
     line = next(r.getMessage() for r in caplog.records if r.name == "wherry.source")
     assert line.startswith(f"GET {shown}: 200, 2 bytes, ")
     assert web.log[0].query["key"] == "s3cr/et"
+
+
+def test_headers_that_are_not_ascii(serve: Any, client: Any) -> None:
+    web = serve(lambda asked: said([]))
+    client(web).send(Request(url="items", headers={"X-Latin": "Zoë", "X-Other": "日本"}))
+    assert web.log[0].headers["x-latin"] == "Zoë"
+    assert web.log[0].headers["x-other"].encode("latin-1").decode() == "日本"
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\n", " a"])
+def test_a_header_cannot_bring_another_one(serve: Any, client: Any, value: str) -> None:
+    web = serve(lambda asked: said([]))
+    with pytest.raises(UsageError, match="a header holds a line break or a space in front"):
+        client(web).send(Request(url="items", headers={"X-One": value}))
+    assert web.log == []
+
+
+def test_links_are_relative_to_the_address_as_it_was_asked(serve: Any, client: Any) -> None:
+    """Also where a part of it looks like a secret, and is shown masked."""
+    web = serve(lambda asked: said([]))
+    answer = client(web, auth=Bearer("items")).send(Request(url="items"))
+    assert (answer.url, answer.address) == (f"{web.url}/v1/***", f"{web.url}/v1/items")
+    assert "/v1/items" not in repr(answer)
+
+
+def test_proxies_of_the_environment_are_used_and_netrc_is_not(
+    serve: Any, client: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    web = serve(lambda asked: said([1]))
+    (tmp_path / ".netrc").write_text("machine api.example login ana password s3cret\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HTTP_PROXY", web.url)
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    assert client("http://api.example/v1").send(Request(url="items")).body == b"[1]"
+    assert web.log[0].path == "http://api.example/v1/items"
+    assert web.log[0].auth is None
+    with pytest.raises(SourceError, match="http://inside.example/v1/items: "):
+        client("http://inside.example/v1", timeout=1, retry=Retry(max_seconds=0)).send(Request(url="items"))
+    assert len(web.log) == 1

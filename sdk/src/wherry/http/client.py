@@ -105,7 +105,9 @@ class Client:
             body = bodies.utf8(body, reply.headers, shown)
             bodies.refuse_pages(body, reply.status, reply.headers, shown)
         outcome: Any = verdict.meaning
-        return Answer(outcome=outcome, status=reply.status, url=shown, headers=reply.headers, body=body)
+        return Answer(
+            outcome=outcome, status=reply.status, url=shown, headers=reply.headers, body=body, address=sent.url
+        )
 
     def _prepared(self, request: Request) -> _Sent:
         absolute = "://" in request.url.partition("?")[0]
@@ -115,7 +117,7 @@ class Client:
         self._conceal(*secrets(request.headers), *secrets(request.params), *secrets(request.json))
         data = None
         if request.json is not None:
-            data = json.dumps(revealed(request.json), ensure_ascii=False).encode()
+            data = json.dumps(revealed(request.json)).encode()
             headers.setdefault("Content-Type", "application/json")
         url = _with(url, {**self._params, **request.params}, keep=absolute)
         return _Sent(request.method, url, headers, data)

@@ -94,6 +94,11 @@ class Adapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _pools(self._admit, self._guard)
 
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _pools(lambda address: None, self._guard)  # the proxy may be anywhere
+        return manager
+
 
 def _pools(admit: Callable[[str], None], guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
     class Looking:

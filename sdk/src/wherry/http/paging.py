@@ -182,7 +182,7 @@ class _Addresses(Pager):
             raise StreamError(
                 f"the address of the next page is a {type(found).__name__}, not a text", next="correct path"
             )
-        return Step(url=urljoin(answer.url, found))
+        return Step(url=urljoin(answer.address or answer.url, found))
 
     def _found(self, answer: Answer, body: Body) -> Any:
         style = self._style

@@ -93,10 +93,12 @@ class Wire:
 
     def _exchange(self, call: Call) -> Reply:
         try:
-            headers = {"Accept-Encoding": bodies.PACKED, **call.headers}
+            headers = {"Accept-Encoding": bodies.PACKED} | {n: _bytes(v) for n, v in call.headers.items()}
             request = requests.Request(call.method, call.url, headers=headers, data=call.data).prepare()
         except requests.exceptions.InvalidHeader:
-            raise UsageError(f"{call.shown}: a header holds a line break", next="correct headers or auth") from None
+            raise UsageError(
+                f"{call.shown}: a header holds a line break or a space in front", next="correct headers or auth"
+            ) from None
         response = self._session.send(
             request, stream=True, timeout=self._timeout, allow_redirects=False, verify=self._verify,
             proxies=self._proxies_of(call.url),
@@ -136,6 +138,14 @@ class Wire:
         """Let go of the connections."""
         self._guard.close()
         self._session.close()
+
+
+def _bytes(text: str) -> bytes:
+    """A header's value as it is sent: headers are Latin-1, and UTF-8 where that does not do."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode(errors="replace")
 
 
 def _bare(reply: Reply) -> bool:

@@ -26,7 +26,8 @@ class Answer:
     """A whole, decoded answer. outcome: "ok"; or what a rule makes of it: "skip" (no rows here), "stop" (the end).
 
     url: as asked for in the end, without secrets, for messages. headers: names in lower case; several of one name are
-    joined by ", ". body: decompressed bytes, UTF-8 if it is text.
+    joined by ", ". body: decompressed bytes, UTF-8 if it is text. address: what links in it are relative to; it may
+    hold secrets.
     """
 
     outcome: Literal["ok", "skip", "stop", "unchanged"] = "ok"
@@ -34,3 +35,4 @@ class Answer:
     url: str
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    address: str = field(default="", repr=False)
