@@ -136,7 +136,7 @@ def _uv_run(command: Sequence[str], config: SingerConfig) -> str:
     if done.returncode == 0:
         return done.stdout
     said = " ".join(done.stderr.split())
-    key = "python" if "venv" in command[1:2] else "package"
+    key = "python" if "venv" in command[1:2] else "package" if config.package else "tap"
     if re.search(r"was not found in the (package registry|cache|provided)|no versions? of|no such file", said):
         what = config.requirements()[0]
         raise UsageError(

@@ -51,8 +51,8 @@ class Splitter:
         self._head = self._state_head = b""
         """How the line of the last record and of the last state began."""
         self._stream = ""
-        self._lines = 0
-        """Before the block at hand."""
+        self._before = 0
+        """Bytes before the block at hand."""
 
     def pieces(self, block: bytes) -> Iterator[Piece]:
         """What a block of whole lines holds."""
@@ -63,7 +63,7 @@ class Splitter:
             yield Records(self._stream, block)
         else:
             yield from self._apart(block)
-        self._lines += block.count(b"\n")
+        self._before += len(block)
 
     def _pure(self, block: bytes) -> bool:
         """Whether each line is a record of the stream that came last."""
@@ -99,11 +99,13 @@ class Splitter:
         """Lines by stream that the state covers; `open_`: those after it."""
         open_: dict[str, list[bytes]] = {}
         state: Message | None = None
-        for number, line in enumerate(block.split(b"\n")):
+        at = 0
+        for line in block.split(b"\n"):
+            at += len(line) + 1
             if self._head and line.startswith(self._head):
                 open_.setdefault(self._stream, []).append(line)
                 continue
-            found = self._look(line, number)
+            found = self._look(line, at)
             if isinstance(found, str):
                 open_.setdefault(found, []).append(line)
             elif found is not None and found.type == "STATE":
@@ -116,7 +118,7 @@ class Splitter:
                 yield found
         yield from _flushed(covered, state, open_)
 
-    def _look(self, line: bytes, number: int) -> str | Message | None:
+    def _look(self, line: bytes, end: int) -> str | Message | None:
         """The stream of a record, or another message; None for noise."""
         match = _HEAD.match(line)
         if match is not None and match[1] == b"RECORD" and match[2] is not None:
@@ -138,8 +140,8 @@ class Splitter:
             return Message(kind, stream, data, _value_text(line, data) if kind == "STATE" else "")
         if data is None and (_TELLTALE.search(line) or line.lstrip().startswith(b"{")):
             raise SourceError(
-                f"{self._name}: line {self._lines + number + 1} of its output is a message that cannot be read, so a "
-                "row may be missing", next="the run log has all that it said",
+                f"{self._name}: a message of its output, up to byte {self._before + end:,}, cannot be read: a row may "
+                "be missing", next="the run log has all that it said",
             )  # fmt: skip
         self._noise(line)
         return None

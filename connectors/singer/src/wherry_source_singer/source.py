@@ -160,7 +160,7 @@ class SingerSource(Source):
         child = Child(
             [*tap.command, *arguments], self.run, name=tap.name, folder=self._private().path,
             env=variables(self.config.variables()), secrets=secrets,
-            size=max(1 << 20, min(8 << 20, self.run.bytes // 8)),
+            size=max(1 << 20, min(12 << 20, self.run.bytes // 5)),
         )  # fmt: skip
         self._children.append(child)
         try:
