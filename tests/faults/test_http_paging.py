@@ -110,9 +110,7 @@ ELSEWHERE = [
     "address",
     [pytest.param(url, marks=pytest.mark.fault(57, tier=min(1, number))) for number, url in enumerate(ELSEWHERE)],
 )
-@pytest.mark.parametrize("words", [
-    pytest.param(NEXT, id="body"), pytest.param(LINK, marks=pytest.mark.fault(57, tier=1), id="link"),
-])  # fmt: skip
+@pytest.mark.parametrize("words", [pytest.param(NEXT, id="body"), pytest.param(LINK, id="link")])
 def test_a_next_address_elsewhere_is_refused(api: Api, web: Web, words: Any, address: str) -> None:
     with Web(lambda asked: said({"data": ROWS})) as other:
         url = address.format(port=web.port, other=f"127.0.0.1:{other.port}")

@@ -49,7 +49,7 @@ ELSEWHERE = [
     "address",
     [pytest.param(url, marks=pytest.mark.fault(61, tier=min(1, number))) for number, url in enumerate(ELSEWHERE)],
 )
-@pytest.mark.parametrize("status", [302, pytest.param(308, marks=pytest.mark.fault(61, tier=1))])
+@pytest.mark.parametrize("status", [302, 308])
 def test_a_redirect_elsewhere_is_refused(api: Api, web: Web, other: Web, address: str, status: int) -> None:
     url = address.format(port=web.port, other=f"127.0.0.1:{other.port}")
     done = api.reads(web, once(said(status=status, headers={"Location": url}), times=99), expect=11, **BEARER)
@@ -141,12 +141,13 @@ def drip(piece: bytes) -> Iterator[bytes]:
         yield piece
 
 
+@pytest.mark.fault(62, tier=1)
 @pytest.mark.parametrize(
     "head",
     [
-        pytest.param(HEAD + b"Content-Length: 500\r\n\r\n", marks=pytest.mark.fault(62, tier=0)),
-        pytest.param(HEAD + b"\r\n", marks=pytest.mark.fault(62, tier=1)),
-        pytest.param(HEAD, marks=pytest.mark.fault(62, tier=1)),
+        HEAD + b"Content-Length: 500\r\n\r\n",
+        HEAD + b"\r\n",
+        HEAD,
     ],
     ids=["body", "body without a length", "headers"],
 )
@@ -181,8 +182,8 @@ def test_huge_headers_are_refused(api: Api, web: Web, head: bytes) -> None:
 STREAMS = {f"s{number}": {"records": "data", "primary_key": "id"} for number in range(200)}
 
 
-@pytest.mark.fault(63)
-@pytest.mark.parametrize("status", [503, pytest.param(429, marks=pytest.mark.fault(63, tier=1))])
+@pytest.mark.fault(63, tier=1)
+@pytest.mark.parametrize("status", [503, 429])
 def test_two_hundred_streams_against_one_failing_host(api: Api, web: Web, status: int) -> None:
     done = api.reads(web, lambda asked: said(status=status), streams=STREAMS, retry={"max_seconds": 2}, expect=None)
     assert done.code in ((3,) if status == 503 else (3, 75))

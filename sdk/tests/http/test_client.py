@@ -129,6 +129,6 @@ def test_proxies_of_the_environment_are_used_and_netrc_is_not(
     assert client("http://api.example/v1").send(Request(url="items")).body == b"[1]"
     assert web.log[0].path == "http://api.example/v1/items"
     assert web.log[0].auth is None
-    with pytest.raises(SourceError, match="http://inside.example/v1/items: "):
+    with pytest.raises(SourceError, match=r"http://inside\.example/v1/items: "):
         client("http://inside.example/v1", timeout=1, retry=Retry(max_seconds=0)).send(Request(url="items"))
     assert len(web.log) == 1
