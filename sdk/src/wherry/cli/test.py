@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +51,11 @@ def test(
     bookmark, cut short; what it needs is given with --set. Where traffic was recorded, it is replayed, nothing is sent.
     """
     arguments = ["-q", *(["-k", only] if only else []), *(["--wherry-record"] if record else [])]
+    began = time.time()
     result = _run(app, plugin, report, arguments, streams, sets)
     _tell(result, report)
+    if record:
+        _tell_recorded(result, began)
     if not result.conforms:
         raise PluginError(
             f"{result.plugin} does not keep the contract: {len(result.problems) or 'no'} of {len(result.tests)} tests "
@@ -122,11 +127,17 @@ def _source(
     app: App, reference: Reference, folder: Path, report: Path | None, arguments: list[str], streams: tuple[str, ...],
     sets: tuple[str, ...],
 ) -> Report:  # fmt: skip
+    from wherry.cli.ends import discovered, reading
+    from wherry.pipeline.select import Wishes
     from wherry.testing.runner import run_source
 
     recordings = folder / "tests" / "recordings"
     end = _configured(app, reference, sets, recordings, "--wherry-record" in arguments)
-    return run_source(end.connector, end.cls, end.configured.config, recordings, streams or ("*",), report, arguments)
+    if streams:
+        with reading(end) as source:
+            discovered(end, source, Wishes(only=streams))  # which refuses a glob that means none
+    name = end.configured.reference.name or end.connector
+    return run_source(name, end.cls, end.configured.config, recordings, streams or ("*",), report, arguments)
 
 
 def _configured(app: App, reference: Reference, sets: tuple[str, ...], recordings: Path, record: bool) -> End:
@@ -140,6 +151,17 @@ def _configured(app: App, reference: Reference, sets: tuple[str, ...], recording
             if record or not recorded or error.key is None or any(s.startswith(f"{error.key}=") for s in sets):
                 raise
             sets = (*sets, f"{error.key}={_REPLAYED}")
+
+
+def _tell_recorded(result: Report, began: float) -> None:
+    """Which recordings are new. Files are looked at: the tests are what wrote them."""
+    new = [file for file in result.recordings() if file.stat().st_mtime >= began - 1]
+    for file in new:
+        click.echo(
+            f"recorded: {os.path.relpath(file)}, {file.stat().st_size / 1000:,.0f} kB; read it before you share it"
+        )
+    if not new:
+        click.echo("recorded: nothing, since nothing was asked over HTTP (by wherry.pages, a RestSource, a manifest)")
 
 
 def _tell(result: Report, report: Path | None) -> None:

@@ -61,6 +61,9 @@ def resolve(kind: Kind, text: str, registry: Names, project: Project) -> Referen
         found = step(kind, text, registry, project)
         if found is not None:
             return found
+    files = [f"./{text}{end}" for end in (".py", ".yaml", ".yml") if Path(f"{text}{end}").is_file()]
+    if files:
+        raise UsageError(f"unknown {kind} {_public(text)!r}", next=f"did you mean the file here? write {files[0]}")
     known = near(text, project.names(kind))
     if known:
         raise UsageError(f"unknown {kind} {_public(text)!r}", next=f"did you mean {known!r} of wherry.yaml?")

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from wherry.errors import UsageError
+from wherry.functions.window import MOMENT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +58,13 @@ class Bounds:
 
     def _like(self, bound: Any, sample: Any) -> Any:
         """A text of the user's as a value of the column."""
-        if not isinstance(bound, str) or isinstance(sample, str):
+        if not isinstance(bound, str):
+            return bound
+        if isinstance(sample, str):
+            if MOMENT.fullmatch(sample) and not MOMENT.fullmatch(bound):
+                raise UsageError(
+                    f"{bound!r} is no time, and cursor {self.cursor} holds times", next="write it as the column has it"
+                )
             return bound
         try:
             return _READ[type(sample)](bound, sample)

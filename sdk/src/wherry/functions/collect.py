@@ -17,8 +17,9 @@ SECONDS = 1.0
 """A batch is not held back for longer."""
 _STEP = 0.1
 """Seconds that taking one handful should need at most."""
-_FEW = 1 << 12
-"""Bytes below which items are taken one by one: whoever wants such pieces wants them as they come."""
+_SMALL = 1 << 12
+"""Bytes below which a list is always of so many dicts, however long they take: for tests that are to repeat."""
+_FEW = 50
 _DICT = frozenset({dict})
 YIELD = "yield dicts, lists of dicts, Arrow data, pages, a Batch or a Mark"
 
@@ -71,8 +72,10 @@ class Gather:
                 gc.enable()
         seconds, asked = time.monotonic() - began, self._handful
         simple = taken and type(taken[-1]) is dict
-        few = not simple or seconds > _STEP or self._bytes < _FEW
-        self._handful = 1 if few else min(asked * 2, 1_024)
+        if self._bytes < _SMALL:
+            self._handful = _FEW if simple else 1
+        else:
+            self._handful = min(asked * 2, 1_024) if simple and seconds < _STEP else 1
         return len(taken) < asked
 
     def _sorted(self, taken: list[Any]) -> Iterator[Gathered]:

@@ -21,7 +21,7 @@ _TEXTS: dict[str, Any] = {
     "decimal": (Decimal, str, Decimal),
     "uuid": (UUID, str, UUID),
 }
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
 
 
 def stored(value: Any, where: str) -> Any:
@@ -66,7 +66,7 @@ def earlier(value: Any, distance: float, where: str) -> Any:
     """The value so many units, or seconds of a time, before; a text has to hold a time."""
     if not distance or value is None:
         return value
-    if isinstance(value, str) and _MOMENT.fullmatch(value):
+    if isinstance(value, str) and MOMENT.fullmatch(value):
         moved = datetime.fromisoformat(value) - timedelta(seconds=distance)
         text = moved.date().isoformat() if len(value) == 10 else moved.isoformat()
         return text.replace("+00:00", "Z") if value.endswith("Z") else text

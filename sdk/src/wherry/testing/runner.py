@@ -53,6 +53,12 @@ class Report:
     waivers: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     """Failed test -> what went wrong, its last line."""
+    folder: str | None = None
+    """Where recorded traffic is."""
+
+    def recordings(self) -> list[Path]:
+        """Files of recorded traffic."""
+        return sorted(Path(self.folder).glob("*.json")) if self.folder else []
 
     def count(self, outcome: str) -> int:
         """Tests with that outcome."""
@@ -90,7 +96,7 @@ def run_project(project: Project, report: Path | None = None, arguments: Sequenc
     _refuse_odd(suites)
     lines = [_collected(number, suite) for number, suite in enumerate(suites)]
     with importing(project.imports):
-        result = Report(plugin=project.name, suites=suites)
+        result = Report(plugin=project.name, suites=suites, folder=str(project.recordings))
         return _run(result, lines, report, ["--wherry-recordings", str(project.recordings), *arguments])
 
 
@@ -102,7 +108,7 @@ def run_source(
     _need_pytest()
     from wherry.testing.local import chosen
 
-    result = Report(plugin=name, suites=[])
+    result = Report(plugin=name, suites=[], folder=str(recordings))
     lines = ["from wherry.testing.local import suite\nTestSource = suite()\n"]
     with chosen(source, values, streams):
         return _run(result, lines, report, ["--wherry-recordings", str(recordings), *arguments])
