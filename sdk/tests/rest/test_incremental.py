@@ -406,3 +406,28 @@ def test_a_nested_cursor_becomes_a_column(shore: Shore) -> None:
 
 
 Answer = Callable[[Asked], Any]
+
+
+@pytest.mark.parametrize("mode", ["append", "replace", "merge"])
+def test_rows_that_come_again_when_a_query_begins_anew_are_there_once(shore: Shore, mode: Any) -> None:
+    rows = [{"id": n // 2, "at": day(1 + n // 7)} for n in range(60)]
+    if mode == "merge":
+        rows = [{"id": n, "at": day(1 + n // 7)} for n in range(60)]
+    shore.routes["/items"] = table = Table(rows, size=4)
+    given = stream(ordered=True, anew_after=9)
+    if mode != "merge":
+        del given["items"]["primary_key"]
+    shore.sync(given, run_wishes=_wishes(mode=mode))
+    assert shore.ids("items") == sorted(row["id"] for row in rows)
+    assert len({asked.query.get("since") for asked in shore.web.log}) > 5
+    table.rows = [*rows, {"id": 99, "at": rows[-1]["at"]}]
+    shore.sync(given, run_wishes=_wishes(mode=mode))
+    assert shore.ids("items") == sorted(row["id"] for row in table.rows)
+
+
+def test_windows_of_a_stream_that_is_replaced_share_no_row(shore: Shore) -> None:
+    shore.now = NOW - 335 * DAY
+    shore.routes["/items"] = Table([{"id": n, "at": day(n)} for n in range(1, 31)], size=50)
+    given = stream(end_param="until", start=day(1), step="5d")
+    shore.sync(given, run_wishes=_wishes(mode="replace"))
+    assert shore.ids("items") == list(range(1, 31))

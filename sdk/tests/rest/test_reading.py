@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import wherry
-from wherry.pipeline.select import Wish
+from wherry.pipeline.select import Wish, Wishes
 from wherry_web import Asked, said
 
 from .conftest import Shore, paged
@@ -222,3 +222,14 @@ def test_a_page_that_repeats_under_another_number_fails_the_stream(shore: Shore)
     done = shore.sync({"items": {"records": "data", "paginate": CURSOR}})
     assert done.exit_code == 3
     assert "holds just what the page before it held" in str(done.streams[0].error)
+
+
+def test_a_parent_that_comes_twice_is_asked_once(shore: Shore) -> None:
+    """A row is inserted before the page boundary while parents are read, so that one of them comes again."""
+    pages = [[{"id": 1}, {"id": 2}], [{"id": 2}, {"id": 3}], []]
+    shore.routes["/p"] = lambda asked: pages[int(asked.query["page"]) - 1]
+    shore.routes |= {f"/p/{n}/c": [{"v": n}] for n in range(4)}
+    shore.sync({
+        "p": {"primary_key": "id", "paginate": {"type": "page"}}, "c": {"path": "p/{parent.id}/c", "parent": "p"},
+    }, run_wishes=Wishes(only=("c",)))  # fmt: skip
+    assert shore.rows("c") == [{"v": 1}, {"v": 2}, {"v": 3}]

@@ -25,6 +25,9 @@ from wherry.rest.template import ABSENT, Values
 from wherry.rest.walk import Complete, PageBody, Turn, objects, walk
 from wherry.rest.window import Window, Windows, lookback, parameters
 
+REMEMBERED = 100_000
+"""Parents that are known again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
@@ -61,6 +64,25 @@ class Fetched:
     scope: Scope
     window: Window
     url: str = ""
+    query: int = 0
+    """Counts how often the scope was asked anew from its last row on."""
+
+
+class Once:
+    """Knows the last parents again: one that comes twice, because pages shift or ties are read anew, is asked once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, None] = {}
+
+    def first(self, identity: Any) -> bool:
+        """Whether it was not there before."""
+        mark = hash(identity)
+        if mark in self._known:
+            return False
+        self._known[mark] = None
+        if len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return True
 
 
 class Pages:
@@ -143,13 +165,19 @@ class Pages:
             return
         parent = self._api.stream(self._stream.parent)
         pages = Pages(self._api, parent)
-        windows = from_windows(self._api, parent, self._since)
+        windows, once = from_windows(self._api, parent, self._since), Once()
         for fetched in pages.windows(windows):
             self.began = self.began or pages.began
             if fetched.body is not None:
                 for row in objects(fetched.body, parent.records):
-                    if self._wanted(row):
+                    if self._wanted(row) and once.first(self._identity(parent, row, fetched.scope)):
                         yield {**row, **included(parent, fetched.scope)}
+
+    def _identity(self, parent: RestStream, row: Mapping[str, Any], scope: Scope) -> Any:
+        """What makes a row of the parent one: its key; where the stream goes by its cursor, that too."""
+        paths = [*parent.primary_key, *([self._by[1]] if self._by is not None else [])]
+        told = [str(at(row, steps(path))) for path in paths] if parent.primary_key else [str(row)]
+        return scope.item, tuple(told)
 
     def _wanted(self, parent: Mapping[str, Any]) -> bool:
         """Whether a parent is new or changed, where the stream goes by that; takes note of how far parents reach."""
@@ -166,8 +194,11 @@ class Pages:
 
     def _pages(self, scope: Scope, window: Window) -> Iterator[Fetched]:
         api, stream, asked = self._api, self._stream, window
+        query = turned = 0
 
         def ask(step: Step) -> Request:
+            nonlocal query
+            query = turned
             self._asked = self._asked or api.now()
             values = Values(config=api.config, parent=scope.parent, item=scope.item, start=asked.start, end=asked.end)
             return request(api.manifest, stream, values, parameters(stream.incremental, asked), step)
@@ -175,8 +206,9 @@ class Pages:
         turning = stream.incremental is not None and (stream.incremental.newest_first or stream.incremental.anew_after)
 
         def turn(body: PageBody, rows: int) -> Turn:
-            nonlocal asked
+            nonlocal asked, turned
             asked, what = self._turn(asked, body, rows)
+            turned += what == "anew"
             return what
 
         answers = walk(
@@ -187,7 +219,7 @@ class Pages:
             if self.began is None:
                 now = api.now()
                 self.began = server_time(answer, now) - (now - self._asked)
-            yield Fetched(answer.body, scope, window, answer.url)
+            yield Fetched(answer.body, scope, window, answer.url, query)
 
     def _turn(self, asked: Window, body: PageBody, rows: int) -> tuple[Window, Turn]:
         """What to ask for after a page that is not the last: the next one; from its last row on; nothing more."""

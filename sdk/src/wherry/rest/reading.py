@@ -19,7 +19,7 @@ from wherry.rest.fetch import Api, Fetched, Pages, Scope, windows_of
 from wherry.rest.models import RestStream
 from wherry.rest.moments import refuse_mixed
 from wherry.rest.progress import BETWEEN, CURSOR, SEEN, Reached
-from wherry.rest.rows import Repeats, Shaping
+from wherry.rest.rows import Repeats, Shaping, Ties, cursor_column
 from wherry.rest.walk import no_records
 from wherry.rest.window import Window
 
@@ -44,6 +44,8 @@ class Reading:
         )  # fmt: skip
         self._shaping = Shaping(stream)
         self._repeats = Repeats(stream)
+        anew = stream.incremental is not None and stream.incremental.anew_after is not None
+        self._ties = Ties() if anew and selection.mode in ("append", "replace") else None
         self._offered = selection.stream.schema
         self._many = stream.parent is not None or stream.for_each is not None
         self._ordered = bool(incremental and stream.incremental and stream.incremental.ordered and not self._many)
@@ -83,7 +85,7 @@ class Reading:
         size, most = 0, max(1, self._api.run.bytes // 8)
         for one in fetched:
             over = one.body is None and one.scope.reached is None
-            if group and (over or one.window is not group[0].window):
+            if group and (over or self._apart(one, group[0])):
                 yield from self._batches(group)
                 group, size = [], 0
             if over:
@@ -96,6 +98,11 @@ class Reading:
                 yield from self._batches(group)
                 group, size = [], 0
         yield from self._batches(group)
+
+    def _apart(self, one: Fetched, other: Fetched) -> bool:
+        """Whether two pages are of different windows; or, where rows come again, of different queries."""
+        queries = one.scope is not other.scope or one.query != other.query
+        return one.window is not other.window or (self._ties is not None and queries)
 
     def _batches(self, group: list[Fetched]) -> Iterator[Batch | Mark]:
         """Rows of pages; between them where the last of the parents that were reached came."""
@@ -151,19 +158,23 @@ class Reading:
         for rows in parsed.batches:
             rows = self._shaping.apply(rows, parsed.counts, scopes, at)
             at += rows.num_rows
-            yield self._within(rows, group[0].window)
+            yield self._within(rows, group[0])
 
-    def _within(self, rows: Any, window: Window) -> Any:
-        """The rows of the window; takes note of how far they reach."""
-        cursor = self._selection.cursor
+    def _within(self, rows: Any, page: Fetched) -> Any:
+        """The rows of the window, none of them twice; takes note of how far they reach."""
+        cursor = cursor_column(self._stream)
         if cursor is None or self._windows is None or cursor not in rows.schema.names:
             return rows
         ranks = self._windows.order.ranks(rows.column(cursor))
-        rows = self._told(rows, cursor, ranks)
-        for bounds in (window, self._later()):
+        if self._reached is not None:
+            rows = self._told(rows, cursor, ranks)
+        for bounds in (page.window, self._later()):
             mask = bounds.keep(ranks, self._stream.name, cursor)
             if mask is not None:
                 rows, ranks = rows.filter(mask), filtered(ranks, mask)
+        if self._ties is not None:
+            mask = self._ties.mask(rows, ranks, (page.scope, page.window), page.query)
+            rows, ranks = rows.filter(mask), filtered(ranks, mask)
         if self._reached is not None:
             self._reached.see(rows.column(cursor), ranks)
         return rows

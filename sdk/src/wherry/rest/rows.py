@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,37 @@ class Repeats:
                     f"stream {self._name}: a page holds just what the page before it held: the pages go nowhere",
                     next="look at paginate: the server does not understand what asks for the next page",
                 )
+
+
+class Ties:
+    """Drops rows that come again because a query began anew at the cursor value of the last one's last row."""
+
+    def __init__(self) -> None:
+        self._origin: Any = None
+        self._query = 0
+        self._rank: Any = None
+        self._known: Counter[str] = Counter()
+        self._left: Counter[str] = Counter()
+
+    def mask(self, rows: Any, ranks: Any, origin: Any, query: int) -> pa.Array:
+        """Which rows are new. origin: what the query is about; another one knows nothing of these."""
+        if origin != self._origin:
+            self._origin, self._query, self._rank, self._known, self._left = origin, query, None, Counter(), Counter()
+        elif query != self._query:
+            self._query, self._left = query, Counter(self._known)
+        values = ranks if isinstance(ranks, list) else ranks.to_pylist()
+        top = max((rank for rank in values if rank is not None), default=self._rank)
+        kept = []
+        for place, rank in enumerate(values):
+            mark = str(rows.slice(place, 1).to_pylist()) if rank is not None and rank in (self._rank, top) else ""
+            again = rank is not None and rank == self._rank and self._left[mark] > 0
+            self._left[mark] -= again
+            kept.append(not again)
+            if rank is not None and rank == top and not again:
+                self._known = self._known if top == self._rank else Counter()
+                self._rank = top
+                self._known[mark] += 1
+        return pa.array(kept, pa.bool_())
 
 
 def _same(before: tuple[Scope, Any, Any], now: tuple[Scope, Any, Any]) -> bool:
