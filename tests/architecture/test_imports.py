@@ -21,7 +21,7 @@ ALLOWED = {
     "limits": {"errors"},
     "contracts": {"errors", "telling"},
     "host": GROUND | {"functions"},
-    "functions": GROUND | {"http", "json_rows"},
+    "functions": GROUND | {"http", "json_rows", "pipeline"},
     "config": GROUND,
     "pipeline": GROUND,
     "sql": GROUND,
