@@ -66,7 +66,9 @@ def test_arguments_are_configuration() -> None:
     def two(token, org):
         yield {"org": org}
 
-    source = source_of(two, one, token="sesame", org="acme", kind="b", tags=["y"], day="2024-02-03", deep=True, plain="8")
+    source = source_of(
+        two, one, token="sesame", org="acme", kind="b", tags=["y"], day="2024-02-03", deep=True, plain="8"
+    )
     assert set(type(source.config).model_fields) == {
         "token", "org", "kind", "tags", "day", "rate", "deep", "top", "plain", "nothing",
     }  # fmt: skip
@@ -352,3 +354,35 @@ def test_synced_twice() -> None:
         counts.append(outcome.streams[0].counts["staged"])
     assert counts[:2] == [7_000, 0]
     assert store.table("acme", "events").num_rows == 7_005
+
+
+def test_declared_types_are_kept_where_values_fit() -> None:
+    schema = {"id": "bigint", "at": "timestamptz", "price": "decimal(10,2)", "tags": ["text"], "user": {"id": "bigint"}}
+
+    @wherry.stream(primary_key="id", cursor="at", schema=schema)
+    def things(since=None):
+        yield {"id": 1, "at": "2024-01-01T00:00:00Z", "price": "1.50", "tags": [], "user": {"id": 1}}
+        yield {"id": 2, "at": "2024-01-01T02:00:00+02:00", "price": 2, "tags": ["a"], "user": None, "more": "x"}
+        yield pa.table({"id": [3], "at": [None]})
+        yield {"id": 4, "at": "2024-01-01T00:00:01Z", "price": "much", "user": {"id": 1, "name": "Ana"}}
+
+    rows, bookmark, items = read(source_of(things))
+    assert rows[0]["at"] == rows[1]["at"] == datetime(2024, 1, 1, tzinfo=UTC)
+    assert (rows[0]["price"], rows[1]["price"], rows[1]["more"]) == (Decimal("1.50"), Decimal("2.00"), "x")
+    assert bookmark == {"since": {"datetime": "2024-01-01T00:00:01+00:00"}}
+    (stream,) = source_of(things).discover()
+    first = next(item.data for item in items)
+    assert [stream.schema.field(n) for n in ("at", "price", "user")] == [
+        first.schema.field(n) for n in ("at", "price", "user")
+    ]
+    assert (rows[3]["price"], rows[3]["user"]) == ("much", {"id": 1, "name": "Ana"})
+
+
+def test_types_of_some_columns_promise_nothing_of_the_others() -> None:
+    @wherry.stream(primary_key="id", schema={"price": pa.decimal128(6, 3)})
+    def things():
+        yield {"id": 1, "price": "1.5"}
+
+    (stream,) = source_of(things).discover()
+    assert stream.schema.names == []
+    assert read(source_of(things))[0] == [{"id": 1, "price": Decimal("1.500")}]

@@ -58,7 +58,8 @@ def stream(function: Any = None, /, **said: Any) -> Any:
     see `wherry.Run`. Every other argument is a key of the source's configuration.
 
     name: the function's by default.  primary_key: column, or columns.  ordered: rows come in cursor order, so that a
-    bookmark may stand in the middle.  schema: of the columns that are known, an Arrow schema or column -> Arrow type.
+    bookmark may stand in the middle.  schema: of the columns that are known, an Arrow schema, or column -> type
+    as in a manifest ("timestamptz", "decimal(12,2)", ["text"]).
     changes: rows carry `_wherry_op`.  description: the docstring's first line by default.
     """
     if function is not None:

@@ -15,6 +15,7 @@ from wherry.functions.bounds import Bounds
 from wherry.functions.collect import YIELD, Gather
 from wherry.functions.declare import FILLED, Declared
 from wherry.functions.settings import hints_of
+from wherry.functions.typed import schema_of, typed
 from wherry.functions.window import Highest, as_argument, earlier, restored, stored
 from wherry.http.context import READING, Reading
 
@@ -43,6 +44,7 @@ class Read:
         self._left = selection.limit
         self._from = self._since = (bookmark or {}).get("since")
         self._own = False
+        self._types = schema_of(self._declared)
         self._highest = (
             Highest(selection.cursor, f"{self._declared.name}.{selection.cursor}") if selection.cursor else None
         )
@@ -143,6 +145,8 @@ class Read:
             self._refuse_other(item.stream)
             rejected, bookmark, item = item.rejected, item.bookmark, item.data
             item = [item] if isinstance(item, dict) else item
+        if self._types is not None:
+            item = typed(item if isinstance(item, list) else _table(item, self._declared.name), self._types)
         data = self._dicts(item, bounds) if isinstance(item, list) else self._arrow(item, bounds)
         if bookmark is not None:
             self._own, self._since = True, bookmark

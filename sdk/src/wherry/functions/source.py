@@ -18,6 +18,7 @@ from wherry.functions.blame import explained
 from wherry.functions.declare import Declared, declared
 from wherry.functions.read import Read
 from wherry.functions.settings import model
+from wherry.functions.typed import schema_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -156,16 +157,12 @@ def _with_parents(stream: Declared, streams: Mapping[str, Declared]) -> dict[str
 
 
 def _schema(found: Declared) -> pa.Schema:
+    """What is promised: nothing, where the key or the cursor is not among the columns that are declared."""
     import pyarrow as pa
 
-    if isinstance(found.schema, pa.Schema):
-        return found.schema
-    types = found.schema or {}
-    if all(isinstance(kind, pa.DataType) for kind in types.values()):
-        return pa.schema(list(types.items()))
-    from wherry.json_rows import declared as words
-
-    return words(types)
+    types = schema_of(found)
+    whole = types is not None and {*found.primary_key, *filter(None, [found.cursor])} <= set(types.names)
+    return types if whole else pa.schema([])
 
 
 def _anew(split: Split) -> Split:
