@@ -86,7 +86,7 @@ def told(done: Any, code: int) -> None:
     [
         pytest.param("idle", marks=pytest.mark.fault(7, tier=1)),
         pytest.param("stopped", marks=pytest.mark.fault(7, tier=1)),
-        pytest.param("with a daemon", marks=pytest.mark.fault(7)),
+        pytest.param("with a daemon", marks=pytest.mark.fault(7, tier=1)),
     ],
 )
 def test_the_parent_alone_is_killed(wherry: Any, tap: Commanded, sync: Any, signalled: str) -> None:
@@ -149,7 +149,7 @@ def test_people_hear_of_a_child_that_stands_still(wherry: Any, tap: Commanded) -
     assert ids(wherry) == list(range(40))
 
 
-@pytest.mark.fault(10)
+@pytest.mark.fault(10, tier=1)
 def test_a_child_stands_still_for_good(wherry: Any, tap: Commanded, sync: Any) -> None:
     steps = [*FIRST, {"keep": str(wherry.folder / "kept.json")}, {"sleep": 0.5}, *ALL[1:]]
     run = wherry.start("sync", *tap.does(*steps), "shop.duckdb", "--stall-timeout", "2s")
@@ -254,7 +254,7 @@ MANNERS: dict[str, tuple[list[Any], int]] = {
     "exit 1 after the final state": ([*ALL, {"err": "Traceback (most recent call last):\nValueError: it is late\n"},
                                       {"exit": 1}], 3),
 }  # fmt: skip
-EARLY = ("a daemon holds the output", "exit 1 after the final state")
+EARLY = ("a daemon holds the output",)
 
 
 def manner_cases() -> list[Any]:

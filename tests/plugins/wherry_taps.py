@@ -51,15 +51,22 @@ def activate(name: str, version: int) -> dict[str, Any]:
 
 
 class Script:
-    """The tap and what became of its rows. streams: of its catalog."""
+    """The tap and what became of its rows. programs: where the program is, which may serve many.
 
-    def __init__(self, folder: Path) -> None:
+    streams: of its catalog.
+    """
+
+    def __init__(self, folder: Path, programs: Path | None = None) -> None:
         self.folder = folder
         self.store = Store()
-        self.program = folder / "tap-script"
+        self.program = (programs or folder) / "tap-script"
+        self.streams = [entry("users", {"id": ID, "name": TEXT})]
+        if not self.program.exists():
+            self._make()
+
+    def _make(self) -> None:
         self.program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{TAP}" "$@"\n')
         self.program.chmod(0o755)
-        self.streams = [entry("users", {"id": ID, "name": TEXT})]
 
     def source(self, steps: Sequence[Any] = (), **config: Any) -> SingerSource:
         settings = {"catalog": {"streams": self.streams}, "steps": list(steps)}
