@@ -84,7 +84,7 @@ def test_connectors_import_the_public_names_only(folder: Path) -> None:
         behind = [m for m in imported(file) if m.split(".")[0] == "wherry" and m not in public]
         assert not behind, f"{file.relative_to(ROOT)} reaches behind the public names"
         siblings = [m for m in imported(file) if m.startswith("wherry_") and m.split(".")[0] != own]
-        servers = ("wherry_cluster", "wherry_distributions", "wherry_binaries", "wherry_apis", "wherry_taps", "wherry_web")
+        servers = tuple(f"wherry_{word}" for word in ("cluster", "distributions", "binaries", "apis", "taps", "web"))
         siblings = [m for m in siblings if not m.startswith(servers)]
         assert not siblings, f"{file.relative_to(ROOT)} knows another connector"
 
