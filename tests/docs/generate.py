@@ -16,7 +16,7 @@ from typing import Any
 import click
 import wherry
 import wherry.testing
-from documents import ROOT, filled, pages
+from documents import ROOT, blocks, filled, pages
 from pydantic import TypeAdapter
 from wherry import errors
 from wherry.cli import main
@@ -280,6 +280,18 @@ def vocabulary(*models: str) -> str:
     return "\n\n".join(map(_model, models))
 
 
+def authoring() -> str:
+    """How long each connector of the page that compares is: lines that are not empty."""
+    page = ROOT / "sdk" / "docs" / "compare-authoring.md"
+    heads = {"acme.yaml": "Wherry", "dlt_acme.py": "dlt", "tap_acme.py": "singer-sdk", "airbyte.yaml": "Airbyte"}
+    rows = []
+    for block in blocks(page):
+        if block.title in heads:
+            lines = [line for line in block.text.splitlines() if line.strip()]
+            rows.append((f"[{heads[block.title]}](#{heads[block.title].lower()})", f"`{block.title}`", str(len(lines))))
+    return table(("", "file", "lines"), rows)
+
+
 def _model(name: str) -> str:
     definitions = TypeAdapter(wherry.Manifest).json_schema(by_alias=True)
     definition = definitions if name == "Manifest" else definitions["$defs"][name]
@@ -367,6 +379,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "methods": methods,
     "suite": suite,
     "vocabulary": vocabulary,
+    "authoring": authoring,
 }
 
 if __name__ == "__main__":
