@@ -95,17 +95,19 @@ def test_a_packing_that_was_not_asked_for(serve: Any, client: Any) -> None:
         body_of(serve, client, said(b"xx", headers={"Content-Encoding": "br"}))
 
 
-def test_a_bomb_is_stopped_in_the_stream(serve: Any, client: Any) -> None:
-    """1:1000; far fewer bytes are written than it would need."""
+@pytest.mark.parametrize("mebibytes", [9, 10_000])
+def test_a_bomb_is_stopped_in_the_stream(serve: Any, client: Any, mebibytes: int) -> None:
+    """1:1000; far fewer bytes are written than there are."""
     written = []
 
     def bomb() -> Any:
         packer = zlib.compressobj(9, wbits=31)
         yield HEAD + b"Content-Encoding: gzip\r\n\r\n"
-        while True:
+        for _ in range(mebibytes):
             piece = packer.compress(b"0" * (1 << 20))
             written.append(len(piece))
             yield piece
+        yield packer.flush()
 
     with pytest.raises(PolicyError, match="answered with more than 8,388,608 bytes, a quarter of the memory") as caught:
         body_of(serve, client, lambda asked: Said(bomb(), "close"), run=Run(memory=32 << 20))

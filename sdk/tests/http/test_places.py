@@ -1,5 +1,6 @@
 """Where requests go: nowhere but to the host of base_url, whatever answers and addresses say."""
 
+import socket
 from typing import Any
 
 import pytest
@@ -146,6 +147,24 @@ def test_the_peer_is_looked_at_before_anything_is_sent(serve: Any, client: Any) 
     run.shared.get(("http addresses", "localhost"), lambda: Addresses("localhost")).admit("93.184.216.34")
     with pytest.raises(PolicyError, match=r"localhost resolves to 127.0.0.1, an inner address after a public one"):
         client(f"http://localhost:{web.port}/v1", run=run).send(Request(url="items"))
+    assert web.log == []
+
+
+def test_a_name_is_not_believed_to_mean_the_same_a_moment_later(serve: Any, client: Any, monkeypatch: Any) -> None:
+    """It is public when it is looked up, and inner when it is connected to."""
+    web = serve(lambda asked: said([1]))
+    real, asked = socket.getaddrinfo, []
+
+    def resolve(host: Any, port: Any, *args: Any, **named: Any) -> Any:
+        asked.append(host)
+        return real("93.184.216.34" if len(asked) == 1 else "127.0.0.1", port, *args, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(
+        PolicyError, match=r"api\.example resolves to 127\.0\.0\.1, an inner address after a public one"
+    ):
+        client(f"http://api.example:{web.port}/v1").send(Request(url="items"))
+    assert asked == ["api.example"] * 2
     assert web.log == []
 
 
