@@ -431,3 +431,30 @@ def test_windows_of_a_stream_that_is_replaced_share_no_row(shore: Shore) -> None
     given = stream(end_param="until", start=day(1), step="5d")
     shore.sync(given, run_wishes=_wishes(mode="replace"))
     assert shore.ids("items") == list(range(1, 31))
+
+
+def test_appended_rows_that_came_after_the_read_began_are_left_to_a_later_run(
+    shore: Shore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In no order and without a key they would come twice; rows before them might not be seen by this read."""
+    rows = [{"id": 1, "at": _iso(NOW - 100)}, {"id": 2, "at": _iso(NOW + 100)}]
+    shore.routes["/items"] = Table(rows)
+    given = stream()
+    del given["items"]["primary_key"]
+    shore.sync(given)
+    assert shore.ids("items") == [1]
+    assert "stream items: rows left to a later run" in caplog.text
+    shore.now += 200
+    shore.sync(given)
+    assert shore.ids("items") == [1, 2]
+
+
+@pytest.mark.parametrize("date", ["Thu, 01 Jan 1970 00:00:00 GMT", "yesterday", ""])
+def test_a_server_whose_clock_is_no_clock_holds_no_row_back(shore: Shore, date: str) -> None:
+    rows = [{"id": n, "at": _iso(NOW - 100 + n)} for n in range(5)]
+    table = Table(rows)
+    shore.routes["/items"] = lambda asked: said(table(asked), headers={"Date": date})
+    given = stream()
+    del given["items"]["primary_key"]
+    shore.sync(given)
+    assert shore.ids("items") == list(range(5))

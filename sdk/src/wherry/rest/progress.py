@@ -62,12 +62,16 @@ class Reached:
 
 
 def server_time(answer: Answer, now: int) -> int:
-    """Nanoseconds since 1970 by the server's clock as it answered; by ours less a minute if it tells none."""
+    """Nanoseconds since 1970 by the server's clock as it answered; by ours less a minute if it tells none.
+
+    A clock that is a day off is none, and a date that comes out of a cache is not that of the answer.
+    """
     try:
-        at = parsedate_to_datetime(answer.headers["date"])
+        at = moment(parsedate_to_datetime(answer.headers["date"]))
     except (KeyError, ValueError, TypeError):
-        return now - 60 * SECOND
-    return moment(at) or now - 60 * SECOND
+        at = None
+    right = at is not None and abs(at - now) < 86_400 * SECOND
+    return at if right and at is not None else now - 60 * SECOND
 
 
 def _literal(value: Any) -> Any:

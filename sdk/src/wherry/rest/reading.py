@@ -53,6 +53,7 @@ class Reading:
         if self._windows is not None and selection.cursor is not None:
             self._reached = Reached(self._windows.order, self._known, stream.name, selection.cursor)
         self._instants = False
+        self._held_back = 0
         between = (self._known or {}).get(BETWEEN, {})
         self._pages = Pages(api, stream, between.get("parent", self._parents_since()))
         if between and self._reached is not None:
@@ -75,6 +76,11 @@ class Reading:
             yield from self._grouped(fetched)
         finally:
             fetched.close()
+        if self._held_back:
+            run.log.warning(
+                "stream %s: rows left to a later run, because their cursor is later than the beginning of this one: %s",
+                self._stream.name, f"{self._held_back:,}",
+            )  # fmt: skip
         if not run.stop.is_set() and self._reached is not None:
             yield Mark(bookmark=self._last())
 
@@ -171,7 +177,8 @@ class Reading:
         for bounds in (page.window, self._later()):
             mask = bounds.keep(ranks, self._stream.name, cursor)
             if mask is not None:
-                rows, ranks = rows.filter(mask), filtered(ranks, mask)
+                before, rows, ranks = rows.num_rows, rows.filter(mask), filtered(ranks, mask)
+                self._held_back += before - rows.num_rows if bounds is not page.window else 0
         if self._ties is not None:
             mask = self._ties.mask(rows, ranks, (page.scope, page.window), page.query)
             rows, ranks = rows.filter(mask), filtered(ranks, mask)
