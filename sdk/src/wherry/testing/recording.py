@@ -35,6 +35,8 @@ _DROPPED = re.compile(
     r"|x-(request-id|runtime|powered-by|frame-options|content-type-options|xss-protection|served-by|cache.*|trace.*))$"
 )
 
+_LOCAL = re.compile(r"(https?)://(?:127\.0\.0\.1|localhost)(?::\d+)?(?![\w.])")
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -67,7 +69,7 @@ class Tape:
         """The answer to a request."""
         method, url = request.method or "GET", request.url or ""
         asked = request.body if isinstance(request.body, str) else (request.body or b"").decode("utf-8", "replace")
-        key = (method, url, asked) if self._record else (method, self._address(url), self._body(asked))
+        key = (method, _portless(url), asked) if self._record else (method, self._address(url), self._body(asked))
         if key not in self._found:
             if not self._record:
                 raise SourceError(
@@ -132,6 +134,7 @@ class Tape:
                 self._known[value] = f"{_MARK}{len(self._known)}"
 
     def _text(self, text: str) -> str:
+        text = _portless(text)
         for value in sorted(self._known, key=len, reverse=True):
             forms = {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}
             for form in sorted(forms, key=len, reverse=True) if len(value) >= _LONG else ():
@@ -148,7 +151,7 @@ class Tape:
         return self._text(json.dumps(_replaced(value, self._known), ensure_ascii=False))
 
     def _address(self, url: str) -> str:
-        parts = urlsplit(url)
+        parts = urlsplit(_portless(url))
         query = [(name, self._known.get(value) or self._text(value)) for name, value in parse_qsl(parts.query, True)]
         place = parts.netloc.rpartition("@")[2]
         return urlunsplit((parts.scheme, place, self._text(parts.path), urlencode(query, safe="/:,@*"), ""))
@@ -188,12 +191,26 @@ def _response(request: PreparedRequest, exchange: Exchange) -> Response:
     from requests.adapters import HTTPAdapter
     from urllib3 import HTTPResponse
 
-    headers = {name: value for name, value in exchange.headers.items() if not _DROPPED.match(name)}
+    kept = {name: value for name, value in exchange.headers.items() if not _DROPPED.match(name)}
+    headers, body = {name: _here(value, request) for name, value in kept.items()}, exchange.body
+    if b"://127.0.0.1" in body:
+        body = _here(body.decode("utf-8", "surrogateescape"), request).encode("utf-8", "surrogateescape")
     raw = HTTPResponse(
-        body=io.BytesIO(exchange.body), headers=headers, status=exchange.status, preload_content=False,
+        body=io.BytesIO(body), headers=headers, status=exchange.status, preload_content=False,
         request_method=exchange.method,
     )  # fmt: skip
     return HTTPAdapter().build_response(request, raw)
+
+
+def _portless(text: str) -> str:
+    """Addresses of servers on this machine without their ports, which are others each time."""
+    return _LOCAL.sub(r"\1://127.0.0.1", text)
+
+
+def _here(text: str, request: PreparedRequest) -> str:
+    """The same addresses with the port that is asked now."""
+    place = urlsplit(request.url or "").netloc
+    return _LOCAL.sub(rf"\1://{place}", text) if _LOCAL.match(request.url or "") else text
 
 
 def _parsed(body: bytes) -> Any:

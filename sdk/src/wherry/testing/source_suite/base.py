@@ -12,6 +12,7 @@ import pytest
 from wherry.contracts.source import Source
 from wherry.http.context import send_through
 from wherry.testing.reading import Whole, read, select, small
+from wherry.testing.recording import Tape
 from wherry.testing.suite import Suite, does_not_apply
 from wherry.testing.tapes import tape_of
 
@@ -53,7 +54,7 @@ class SourceBase(Suite):
     def make(self, config: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[Make]:
         """Makes instances, asked for small batches; they are closed at the end of the test."""
         made: list[Source] = []
-        tape = tape_of(request.config, self.recording, self.connector, config)
+        tape = self.taped(request, config)
 
         def new() -> Source:
             source = self.connector(self.connector.Config.model_validate(config))
@@ -67,6 +68,10 @@ class SourceBase(Suite):
             source.close()
         if tape is not None:
             tape.save()
+
+    def taped(self, request: pytest.FixtureRequest, config: Any) -> Tape | None:
+        """The recording that requests go through, if there is one, or one is to be made."""
+        return tape_of(request.config, self.recording, self.connector, config)
 
     @pytest.fixture
     def whole(self, make: Make) -> Whole:
