@@ -50,9 +50,9 @@ def find_object(value: str) -> Any:
 
 
 def load_object(text: str, kind: Kind) -> type[Source] | type[Destination]:
-    """The class behind `./source.py`, `./source.py:Object` or `package.module:Object`, as the user typed it."""
+    """The class behind `./source.py`, `./source.py:Object`, `package.module` or `package.module:Object`."""
     base: type[Any] = Source if kind == "source" else Destination
-    path, _, attribute = text.rpartition(":") if ".py:" in text or not text.endswith(".py") else (text, "", "")
+    path, _, attribute = (text, "", "") if text.endswith(".py") or ":" not in text else text.rpartition(":")
     what = f"{kind} {text}"
     file = Path(path) if path.endswith(".py") else None
 
