@@ -120,7 +120,9 @@ def _read(data: bytes, schema: pa.Schema | None, piece: int | None) -> pa.Table 
 
 def matches(data: bytes, pattern: str) -> bool:
     """Whether the pattern is somewhere in the text."""
-    return bool(pc.match_substring_regex(pa.array([data], pa.large_binary()), pattern)[0].as_py())
+    offsets = pa.array([0, len(data)], pa.int64()).buffers()[1]
+    text = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(data)])  # without a copy
+    return bool(pc.match_substring_regex(text, pattern)[0].as_py())
 
 
 def same_numbers(array: pa.Array, wide: pa.Array) -> bool:

@@ -41,7 +41,7 @@ class Documents:
         self.data = b'{"r":' + b'}\n{"r":'.join(bodies) + b"}\n"
         self.longest = max(map(len, bodies)) + len(b'{"r":}\n')
         self.root = True
-        self.newlines = self.data.count(b"\n") > self.number or b"\r" in self.data
+        self.newlines = any(b"\n" in body or b"\r" in body for body in bodies)
         self.safe = True
 
     def part(self, start: int, end: int) -> Documents:
