@@ -37,6 +37,16 @@ def test_a_sliding_window_over_all_lanes(serve: Any, client: Any, slow: float) -
     assert 0.6 <= time.monotonic() - began < 3
 
 
+def test_who_has_no_limit_keeps_to_that_of_the_others(serve: Any, client: Any, hands: Hands, caplog: Any) -> None:
+    """And the usual pace is not talked about."""
+    web, run = serve(lambda asked: said([1])), Run()
+    lanes = [client(web, run=run), client(web, run=run, rate_limit=RateLimit(2, "1m"))]
+    for number in range(6):
+        lanes[number % 2].send(Request(url="items"))
+    assert hands.passed == 120
+    assert not caplog.records
+
+
 def test_at_most_so_many_at_once(serve: Any, client: Any) -> None:
     lock, now, most = threading.Lock(), [0], [0]
 

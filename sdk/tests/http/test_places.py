@@ -160,9 +160,7 @@ def test_a_name_is_not_believed_to_mean_the_same_a_moment_later(serve: Any, clie
         return real("93.184.216.34" if len(asked) == 1 else "127.0.0.1", port, *args, **named)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    with pytest.raises(
-        PolicyError, match=r"api\.example resolves to 127\.0\.0\.1, an inner address"
-    ):
+    with pytest.raises(PolicyError, match=r"api\.example resolves to 127\.0\.0\.1, an inner address"):
         client(f"http://api.example:{web.port}/v1").send(Request(url="items"))
     assert asked == ["api.example"] * 2
     assert web.log == []

@@ -13,10 +13,11 @@ from wherry.http import waits
 from wherry.http.models import RateLimit
 from wherry.http.waits import Clock
 
-_TICK = 0.1
+_TICK = 0.02
 """Seconds between two looks for a place among those who ask at once."""
 CONTACTS = 5
 """Tries to reach a host that has never answered: its name may be mistyped."""
+_OWN = "rate_limit"
 LOST = 3
 """Requests given up in a row after which it is the host that is taken for ill, not a path."""
 
@@ -81,9 +82,8 @@ class Budget:
                 raise gone
             if wait > most:
                 raise waits.too_long(self._clock, wait, most, why)
-            waits.rest(
-                run, self._clock, wait if wait > 0 else _TICK, why or f"waiting for other requests to {self._host}"
-            )
+            why, usual = why or f"waiting for other requests to {self._host}", why.startswith(_OWN)
+            waits.rest(run, self._clock, wait if wait > 0 else _TICK, why, usual)
 
     def _begin(self, now: float) -> _Asked:
         if self._left is not None:
@@ -114,7 +114,7 @@ class Budget:
         if (requests := self._limit.requests) is not None:
             seen = sorted(other.seen for other in self._asked)
             if len(seen) >= int(requests):
-                why = f"rate_limit allows {requests} requests in {waits.length(self._per)}"
+                why = f"{_OWN} allows {requests} requests in {waits.length(self._per)}"
                 found.append((seen[-int(requests)] + self._per - now, why))
         return max(found)
 
@@ -181,6 +181,12 @@ class Budget:
             self._left, self._window = left, window
             self._full_at = self._clock.now() + self._clock.later(reset)
 
+    def heed(self, other: Budget) -> None:
+        """Take over the limit of another one where there is none."""
+        with self._lock:
+            if self._limit == RateLimit():
+                self._limit = other._limit
+
     def wait(self) -> float:
         """Seconds until the next request may be sent, as far as is known."""
         with self._lock:
@@ -188,5 +194,8 @@ class Budget:
 
 
 def budget_of(run: Run, host: str, make: Callable[[], Budget]) -> Budget:
-    """The budget of a host in this run."""
-    return run.shared.get(("http budget", host), make)
+    """The budget of a host in this run, with the limit of the first who has one."""
+    mine = make()
+    found = run.shared.get(("http budget", host), lambda: mine)
+    found.heed(mine)
+    return found

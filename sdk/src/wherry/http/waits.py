@@ -47,9 +47,9 @@ class Clock:
             return "the year 9999"
 
 
-def rest(run: Run, clock: Clock, seconds: float, why: str) -> None:
-    """Wait; `Stopped` when the run is to stop meanwhile. why: what for, as people should read it."""
-    if seconds >= SPOKEN:
+def rest(run: Run, clock: Clock, seconds: float, why: str, usual: bool = False) -> None:
+    """Wait; `Stopped` when the run is to stop meanwhile. why: what for, as people should read it. usual: no news."""
+    if seconds >= SPOKEN and not usual:
         run.log.warning("%s: going on in %s", why, length(seconds))
     with run.resting(why, seconds):
         if clock.wait(run.stop, seconds):
