@@ -29,7 +29,7 @@ def guess(app: App, source: str, streams: Sequence[str], sets: Sequence[str]) ->
         for value in given.values():
             app.redactor.add(value)
         click.echo(from_address(source, given, Run(conceal=app.redactor.add), _tell), nl=False)
-        click.echo("next: save these lines as a .yaml file, then  wherry sync FILE.yaml out.duckdb", err=True)
+        click.echo("next: save these lines as a .yaml file, then  wherry sync FILE.yaml DEST", err=True)
         return
     end = workspace(app).source(source, sets)
     with reading(end) as opened, end.errors():

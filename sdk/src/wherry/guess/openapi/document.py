@@ -115,7 +115,11 @@ def _yaml(text: str, name: str) -> Any:
             depth -= {"SequenceEndEvent": 1, "MappingEndEvent": 1}.get(type(event).__name__, 0)
             if depth > _DEPTH or nodes > _NODES:
                 raise UsageError(f"{name} is nested too deeply, or too large", next="give an OpenAPI description")
-        return _plain(yaml.load(text, Loader=loader), {})  # noqa: S506 - the safe loader; aliases share what they name
+        safe = loader(text)
+        try:
+            return _plain(safe.get_single_data(), {})
+        finally:
+            safe.dispose()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
