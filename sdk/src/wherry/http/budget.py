@@ -23,7 +23,7 @@ LOST = 3
 
 
 @dataclass(slots=True)
-class _Asked:
+class Asked:
     """A request. seen: the latest moment at which the server may have counted it: its answer's, if that came soon."""
 
     seen: float
@@ -42,7 +42,7 @@ class Budget:
         self._limit = limit or RateLimit()
         self._clock = clock
         self._lock = threading.Lock()
-        self._asked: list[_Asked] = []
+        self._asked: list[Asked] = []
         self._active: set[int] = set()
         self._open_at = 0.0
         self._why = ""
@@ -57,7 +57,7 @@ class Budget:
         self._lost = 0
 
     @contextmanager
-    def place(self, run: Run, most: float) -> Iterator[_Asked]:
+    def place(self, run: Run, most: float) -> Iterator[Asked]:
         """Wait until a request may be sent; it counts as under way in the body.
 
         most: `retry.max_seconds`. LaterError: the wait would be longer. SourceError: nobody waits for it any more.
@@ -70,7 +70,7 @@ class Budget:
                 self._active.discard(id(asked))
                 asked.seen = min(asked.seen, self._clock.now())
 
-    def _enter(self, run: Run, most: float) -> _Asked:
+    def _enter(self, run: Run, most: float) -> Asked:
         while True:
             with self._lock:
                 now = self._clock.now()
@@ -85,10 +85,10 @@ class Budget:
             why, usual = why or f"waiting for other requests to {self._host}", why.startswith(_OWN)
             waits.rest(run, self._clock, wait if wait > 0 else _TICK, why, usual)
 
-    def _begin(self, now: float) -> _Asked:
+    def _begin(self, now: float) -> Asked:
         if self._left is not None:
             self._left -= 1
-        asked = _Asked(now + self._per, now)
+        asked = Asked(now + self._per, now)
         if self._limit.requests is not None:
             self._asked = [other for other in self._asked if other.seen > now - self._per] + [asked]
         self._active.add(id(asked))
@@ -124,7 +124,7 @@ class Budget:
             return None
         return SourceError(
             f"{self._host} has failed for {waits.length(now - self._failing_since)}: {self._reason}",
-            next="see what is wrong there, then run it again",
+            next="see what is wrong there",
         )
 
     def answered(self, headers: Mapping[str, str]) -> None:
@@ -145,7 +145,7 @@ class Budget:
             self._heed(headers)
             self._shut(seconds, why)
 
-    def failed(self, asked: _Asked, why: str, reached: bool) -> bool:
+    def failed(self, asked: Asked, why: str, reached: bool) -> bool:
         """The host failed: all wait, longer each time. False: it is not to be tried again for this request.
 
         Failures of requests that were under way together count as one. reached: something answered.

@@ -9,7 +9,7 @@ from wherry.contracts.source import Run
 from wherry.errors import LaterError, SourceError, WherryError
 from wherry.http import waits
 from wherry.http.answers import Verdict
-from wherry.http.budget import Budget, budget_of
+from wherry.http.budget import Asked, Budget, budget_of
 from wherry.http.failures import Failed
 from wherry.http.models import RateLimit, Retry
 from wherry.http.places import Addresses, Place
@@ -40,32 +40,40 @@ class Host:
         chain = _Chain(self._clock, float(self._retry.max_seconds))
         while True:
             with self._budget.place(self._run, chain.most) as asked:
-                wait, why, later = 0.0, "", False
-                try:
-                    reply = self._wire.exchange(call)
-                except Failed as failed:
-                    why = f"{call.shown}: {failed.why}"
-                    hopeful = self._budget.failed(asked, why, failed.reached)
-                    wait = chain.again(None)
-                else:
-                    verdict = judge(reply)
-                    if verdict.meaning not in ("retry", "wait"):
-                        self._budget.answered(reply.headers)
-                        return reply, verdict
-                    hopeful, why = True, f"{call.shown} answered {reply.status}"
-                    pause = self._pause(reply)
-                    wait, later = chain.again(pause), pause is not None or reply.status == 429
-                    if pause is not None:
-                        self._budget.paused(wait, why, reply.headers)
-                    else:
-                        hopeful = self._budget.failed(asked, why, reached=True)
-                wait = max(wait, self._budget.wait())
-            if not hopeful or chain.over(wait):
-                end = chain.end(why, wait, later)
-                if not isinstance(end, LaterError):
-                    self._budget.given_up()
-                raise end
-            waits.rest(self._run, self._clock, wait, why)
+                found = self._once(call, judge, asked, chain)
+            if found is not None:
+                return found
+            wait = max(chain.wait, self._budget.wait())
+            if not chain.hopeful or chain.over(wait):
+                raise self._end(chain, wait)
+            waits.rest(self._run, self._clock, wait, chain.why)
+
+    def _once(
+        self, call: Call, judge: Callable[[Reply], Verdict], asked: Asked, chain: _Chain
+    ) -> tuple[Reply, Verdict] | None:
+        """One try; None: it failed, and the chain knows how."""
+        try:
+            reply = self._wire.exchange(call)
+        except Failed as failed:
+            chain.failed(f"{call.shown}: {failed.why}", None, reached=failed.reached)
+            chain.hopeful = self._budget.failed(asked, chain.why, failed.reached)
+            return None
+        verdict = judge(reply)
+        if verdict.meaning not in ("retry", "wait"):
+            self._budget.answered(reply.headers)
+            return reply, verdict
+        pause = self._pause(reply)
+        chain.failed(f"{call.shown} answered {reply.status}", pause, later=pause is not None or reply.status == 429)
+        if pause is not None:
+            self._budget.paused(chain.wait, chain.why, reply.headers)
+        else:
+            chain.hopeful = self._budget.failed(asked, chain.why, reached=True)
+        return None
+
+    def _end(self, chain: _Chain, wait: float) -> WherryError:
+        if not chain.later:
+            self._budget.given_up()
+        return chain.end(wait)
 
     def _pause(self, reply: Reply) -> float | None:
         """Seconds for which the host asks; None: it does not say."""
@@ -85,34 +93,42 @@ class Host:
 
 @dataclass(slots=True)
 class _Chain:
-    """The tries of one request."""
+    """The tries of one request. wait: seconds after the last of them.  later: the host asked for time."""
 
     clock: Clock
     most: float
     tries: int = 0
-    began: float | None = None
+    began: float = 0.0
+    wait: float = 0.0
+    why: str = ""
+    hopeful: bool = True
+    reached: bool = True
+    later: bool = False
 
-    def again(self, asked: float | None) -> float:
-        """Seconds to wait after one more failure. asked: for which the host asked."""
+    def failed(self, why: str, asked: float | None, *, reached: bool = True, later: bool = False) -> None:
+        """One more failure. asked: seconds for which the host asked."""
         self.tries += 1
-        if self.began is None:
+        if self.tries == 1:
             self.began = self.clock.now()
+        self.why, self.reached, self.later, self.hopeful = why, reached, later, True
         if asked is None:
-            return self.clock.pause(self.tries)
-        return max(self.clock.later(asked), self.clock.pause(min(self.tries, 3)) if asked < 1 else 0.0)
+            self.wait = self.clock.pause(self.tries)
+        else:
+            self.wait = max(self.clock.later(asked), self.clock.pause(min(self.tries, 3)) if asked < 1 else 0.0)
 
     def over(self, wait: float) -> bool:
         """Whether the patience ends within a wait."""
-        return self.began is not None and self.clock.now() + wait - self.began > self.most
+        return self.clock.now() + wait - self.began > self.most
 
-    def end(self, why: str, wait: float, later: bool) -> WherryError:
-        """The error that ends it. later: the host asked for time."""
-        assert self.began is not None
-        if later and wait > self.most:
-            return waits.too_long(self.clock, wait, self.most, why)
-        tried = f"{why} (tried {self.tries} {'time' if self.tries == 1 else 'times'}"
-        tried += f" in {waits.length(self.clock.now() - self.began)})"
-        if later:
-            moment = self.clock.moment(wait)
-            return LaterError(tried, next=f"run it again after {moment}: it goes on from there")
-        return SourceError(tried, next="see what is wrong there, then run it again")
+    def end(self, wait: float) -> WherryError:
+        """The error that ends it."""
+        if self.later and wait > self.most:
+            return waits.too_long(self.clock, wait, self.most, self.why)
+        passed = waits.length(self.clock.now() - self.began)
+        tried = f"{self.why} (tried {self.tries} {'time' if self.tries == 1 else 'times'} in {passed})"
+        if self.later:
+            return LaterError(tried, next=f"run it again after {self.clock.moment(wait)}: it goes on from there")
+        step = (
+            "see what is wrong there" if self.reached else "see that base_url is right, and the host up and reachable"
+        )
+        return SourceError(tried, next=step)
