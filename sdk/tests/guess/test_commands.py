@@ -40,6 +40,16 @@ def test_a_manifest_is_written_once(tmp_path: Path) -> None:
     assert wherry(tmp_path, "new", "manifest", "acme2", "--from-openapi", "none.json").returncode == 2
 
 
+def test_a_manifest_that_is_not_decided_is_guessed_at_without_a_word(tmp_path: Path) -> None:
+    with Lists() as server:
+        (tmp_path / "acme.yaml").write_text(
+            f"name: acme\nbase_url: {server.url}/v1\nstreams: {{next: {{paginate: {{type: auto}}}}, page: {{}}}}\n"
+        )
+        done = wherry(tmp_path, "preview", "acme.yaml")
+    assert "paginate: {type: next_url, path: links.next}" in done.stdout, done.stderr
+    assert "page:" not in done.stdout
+
+
 def test_what_is_printed_is_a_manifest_and_the_rest_is_told_beside_it(tmp_path: Path) -> None:
     with Lists() as server:
         done = wherry(tmp_path, "preview", f"{server.url}/v1/next?token=hush-hush", "--guess")

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from wherry.cli.app import App
-from wherry.cli.connect import pairs
+from wherry.cli.connect import End, pairs
 from wherry.cli.ends import reading
 from wherry.cli.options import workspace
 from wherry.cli.table import clean
@@ -18,10 +18,9 @@ from wherry.errors import ResourceError, UsageError
 
 def guess(app: App, source: str, streams: Sequence[str], sets: Sequence[str]) -> None:
     """Print what `source`, an address or a manifest under development, seems to be. Requests are told on stderr."""
-    from wherry.guess.live import from_address, from_manifest
-
     if re.match(r"https?://", source, re.IGNORECASE):
         from wherry.contracts.source import Run
+        from wherry.guess.live import from_address
 
         if streams:
             raise UsageError("--stream belongs to a manifest", key="stream", next="the address says which list it is")
@@ -31,11 +30,23 @@ def guess(app: App, source: str, streams: Sequence[str], sets: Sequence[str]) ->
         click.echo(from_address(source, given, Run(conceal=app.redactor.add), _tell), nl=False)
         click.echo("next: save these lines as a .yaml file, then  wherry sync FILE.yaml DEST", err=True)
         return
-    end = workspace(app).source(source, sets)
+    guess_at(workspace(app).source(source, sets), streams)
+
+
+def undecided(end: End) -> bool:
+    """Whether it is a manifest with a stream whose paging is yet to be found out."""
+    described = getattr(end.cls, "manifest", None)
+    return described is not None and any(getattr(s.paginate, "type", "") == "auto" for s in described().streams)
+
+
+def guess_at(end: End, streams: Sequence[str]) -> None:
+    """Print lines for the streams of a manifest that are named, or not decided."""
+    from wherry.guess.live import from_manifest
+
     with reading(end) as opened, end.errors():
         described = getattr(end.cls, "manifest", None)
         if described is None:
-            raise UsageError(f"{source} is no REST source", key="guess", next="--guess takes an address or a manifest")
+            raise UsageError("it is no REST source", key="guess", next="--guess takes an address or a manifest")
         config = {name: getattr(opened.config, name) for name in type(opened.config).model_fields}
         click.echo(from_manifest(described(), config, opened.run, _tell, streams), nl=False)
 

@@ -43,15 +43,19 @@ def preview(
     sets: tuple[str, ...], guess: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Print the first rows of SOURCE as a table; with --json one object a line, of several streams {stream, row}."""
-    if guess:
-        from wherry.cli.guessing import guess as guess_at
+    from wherry.cli.guessing import guess as guess_from
+    from wherry.cli.guessing import guess_at, undecided
 
-        guess_at(app, source, streams, sets)
+    if guess:
+        guess_from(app, source, streams, sets)
         return
     from wherry.pipeline.select import Wish, Wishes, choose, refuse_unheard
 
     wishes = Wishes(only=streams or ("*",), common=Wish(columns=words(columns), where=where), limit=limit)
     end = workspace(app).source(source, sets)
+    if undecided(end):
+        guess_at(end, streams)
+        return
     with reading(end) as opened:
         found = discovered(end, opened, wishes)
         for number, stream in enumerate(found if streams else found[:_MOST]):

@@ -49,7 +49,8 @@ def from_manifest(found: Manifest, config: Mapping[str, Any], run: Run, tell: Te
     for name in only:
         if name not in names:
             raise UsageError(f"there is no stream {name}", key="stream", next=f"there are: {', '.join(sorted(names))}")
-    wanted = [s for s in found.streams if (s.name in only if only else isinstance(s.paginate, Auto | None))]
+    begun = [s for s in found.streams if isinstance(s.paginate, Auto)]
+    wanted = [s for s in found.streams if s.name in only] or begun or [s for s in found.streams if s.paginate is None]
     if not wanted:
         raise UsageError("paginate is written for each stream", next="name the one to guess at with --stream")
     api = _api(found, config, run)
