@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,18 +44,20 @@ def variables(more: Mapping[str, str]) -> dict[str, str]:
 class Child:
     """One tap, started. `blocks` gives its output; `finish` waits for its end and says how it was; then `close`.
 
-    largest: bytes that a line may have.  size: bytes of a block, unless a line is longer.
+    size: bytes of a block, unless a line is longer.  apart: what is done to each block, on the thread that
+    reads ahead.
     """
 
     def __init__(
         self, command: Sequence[str], run: Run, *, name: str, folder: Path, env: Mapping[str, str],
-        secrets: Sequence[str] = (), size: int = 8 << 20,
+        secrets: Sequence[str] = (), size: int = 8 << 20, apart: Callable[[bytes], Any] = bytes,
     ) -> None:  # fmt: skip
         self.name = name
         self._run = run
         self._size = size
+        self._apart = apart
         self._largest = max(size, run.memory // 4)
-        self._blocks: queue.Queue[bytes | BaseException | None] = queue.Queue(2)
+        self._blocks: queue.Queue[Any] = queue.Queue(2)
         self._over = threading.Event()
         self._ended = threading.Event()
         self.status: int | None = None
@@ -86,8 +88,9 @@ class Child:
         _widen(begun.stdout)
         return begun
 
-    def blocks(self) -> Iterator[bytes]:
-        """Whole lines, in blocks; what stands after the last line end is given last. Ends too when the run is to stop.
+    def blocks(self) -> Iterator[Any]:
+        """Whole lines, in blocks, as `apart` gives them; what stands after the last line end comes last, as it is. Ends
+        too when the run is to stop.
 
         Raises `ResourceError` for a line that is too long.
         """
@@ -170,12 +173,12 @@ class Child:
         """Read the output and cut it into blocks, on a thread of its own."""
         try:
             for block in self._cut():
-                self._put(block)
+                self._put(self._apart(block) if block.endswith(b"\n") else block)
             self._put(None)
         except Exception as error:
             self._put(error)
 
-    def _put(self, item: bytes | BaseException | None) -> None:
+    def _put(self, item: Any) -> None:
         while not self._over.is_set():
             try:
                 self._blocks.put(item, timeout=0.2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,25 +37,33 @@ class Message:
 
 
 Piece = Records | Message
+NOISE = "(noise)"
 
 
 class Splitter:
-    """Cuts the blocks of one tap. noise: is given each line that is no message.
+    """Cuts the blocks of one tap. Lines that are no messages come as one message NOISE.
 
     Raises `SourceError` for a line that was a message once: a row may be missing.
     """
 
-    def __init__(self, name: str, noise: Callable[[bytes], None]) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._noise = noise
+        self._noise: list[bytes] = []
         self._head = self._state_head = b""
         """How the line of the last record and of the last state began."""
         self._stream = ""
         self._before = 0
         """Bytes before the block at hand."""
 
-    def pieces(self, block: bytes) -> Iterator[Piece]:
+    def pieces(self, block: bytes) -> list[Piece]:
         """What a block of whole lines holds."""
+        found = list(self._pieces(block))
+        if self._noise:
+            found.append(Message(NOISE, "", {"lines": self._noise}))
+            self._noise = []
+        return found
+
+    def _pieces(self, block: bytes) -> Iterator[Piece]:
         states = self._states(block)
         if states:
             yield from self._between(block, states) or self._apart(block)
@@ -143,7 +151,7 @@ class Splitter:
                 f"{self._name}: a message of its output, up to byte {self._before + end:,}, cannot be read: a row may "
                 "be missing", next="the run log has all that it said",
             )  # fmt: skip
-        self._noise(line)
+        self._noise.append(line)
         return None
 
 

@@ -11,7 +11,7 @@ from wherry import Batch, Bookmark, Mark, Selection, SourceError
 
 from wherry_source_singer.catalog import Entry
 from wherry_source_singer.client import Child
-from wherry_source_singer.messages import Message, Records, Splitter
+from wherry_source_singer.messages import NOISE, Message, Piece, Records, Splitter
 from wherry_source_singer.streams import Reading, versions
 
 
@@ -25,10 +25,11 @@ class Session:
     """
 
     def __init__(
-        self, child: Child, name: str, known: Sequence[Entry], wanted: Sequence[Selection], bookmark: Bookmark,
-        log: logging.Logger, anew: Collection[str] = (),
+        self, child: Child, splitter: Splitter, name: str, known: Sequence[Entry], wanted: Sequence[Selection],
+        bookmark: Bookmark, log: logging.Logger, anew: Collection[str] = (),
     ) -> None:  # fmt: skip
         self._child = child
+        self._splitter = splitter
         self._name = name
         self._log = log
         before = bookmark if isinstance(bookmark, Mapping) else {}
@@ -49,32 +50,32 @@ class Session:
         self._fresh = False
         """Rows came since the last bookmark."""
         self._unknown: set[str] = set()
-        self._splitter = Splitter(name, child.stderr.noise)
 
     def items(self) -> Iterator[Batch | Mark]:
         """Everything, until the tap has ended well; raises `SourceError` when it has not."""
         if self._later and self._anew:
             yield Mark(truncate=self._anew)  # the tap reads these from their beginning, whatever came of them before
         rest = b""
-        for block in self._child.blocks():
-            end = block.rfind(b"\n") + 1
-            yield from self._block(block[:end])
-            rest = block[end:]
+        for found in self._child.blocks():
+            if isinstance(found, bytes):  # a line without its end: the tap's end tells what it is
+                rest = found
+                continue
+            for piece in found:
+                yield from self._piece(piece)
             if all(reading.full for reading in self._readings):
                 return
         if self._child.stopped:
             return
         self._child.finish()
-        if rest:
-            yield from self._block(rest)
+        for piece in self._splitter.pieces(rest) if rest else ():
+            yield from self._piece(piece)
         yield from self._finished()
 
-    def _block(self, block: bytes) -> Iterator[Batch | Mark]:
-        for piece in self._splitter.pieces(block) if block else ():
-            if isinstance(piece, Records):
-                yield from self._records(piece)
-            else:
-                yield from self._message(piece)
+    def _piece(self, piece: Piece) -> Iterator[Batch | Mark]:
+        if isinstance(piece, Records):
+            yield from self._records(piece)
+        else:
+            yield from self._message(piece)
 
     def _records(self, piece: Records) -> Iterator[Batch | Mark]:
         reading = self._reading(piece.stream)
@@ -127,6 +128,9 @@ class Session:
             reading = self._streams.get(message.stream)
             if reading is not None and isinstance(message.data.get("version"), int):
                 reading.activated = message.data["version"]
+        elif message.type == NOISE:
+            for line in message.data["lines"]:
+                self._child.stderr.noise(line)
         elif message.type == "BATCH":
             raise SourceError(
                 f"{self._name} sent a message BATCH for stream {message.stream}: rows in files are not taken",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from wherry_source_singer.catalog import Entry, empty_state, entries, selected
 from wherry_source_singer.client import Child, variables
 from wherry_source_singer.config import SingerConfig
 from wherry_source_singer.environments import Tap
+from wherry_source_singer.messages import Splitter
 from wherry_source_singer.private import Folder
 from wherry_source_singer.probe import Facts
 from wherry_source_singer.reading import Session, state_of
@@ -82,8 +83,11 @@ class SingerSource(Source):
         if len(wanted) < len(split.streams):
             lost = next(s.stream.path for s in split.streams if s.stream.path not in offered)
             raise SourceError(f"{self.name} no longer offers stream {lost}", next=f"leave it out: --exclude {lost}")
-        with self._started(self._arguments(known, split)) as child:
-            yield from Session(child, self.name, known, wanted, split.bookmark, self.run.log, _anew(split)).items()
+        splitter = Splitter(self.name)
+        with self._started(self._arguments(known, split), splitter.pieces) as child:
+            yield from Session(
+                child, splitter, self.name, known, wanted, split.bookmark, self.run.log, _anew(split)
+            ).items()
 
     def close(self) -> None:
         for child in self._children:
@@ -153,14 +157,14 @@ class SingerSource(Source):
         return self._folder
 
     @contextlib.contextmanager
-    def _started(self, arguments: Sequence[str]) -> Iterator[Child]:
+    def _started(self, arguments: Sequence[str], apart: Callable[[bytes], Any] = bytes) -> Iterator[Child]:
         tap, secrets = self._tap(), self.config.secrets(self._facts().types)
         for secret in secrets:
             self.run.conceal(secret)
         child = Child(
             [*tap.command, *arguments], self.run, name=tap.name, folder=self._private().path,
             env=variables(self.config.variables()), secrets=secrets,
-            size=max(1 << 20, min(12 << 20, self.run.bytes // 5)),
+            size=max(1 << 20, min(12 << 20, self.run.bytes // 5)), apart=apart,
         )  # fmt: skip
         self._children.append(child)
         try:

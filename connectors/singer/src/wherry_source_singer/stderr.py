@@ -34,6 +34,7 @@ class Stderr:
         self._at = time.monotonic()
         self._dropped = 0
         self._last = self._error = ""
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"errors of {name}", daemon=True)
         self._thread.start()
 
@@ -49,7 +50,8 @@ class Stderr:
 
     def noise(self, line: bytes) -> None:
         """A line of standard output that is no message."""
-        self._take([line], "wrote on standard output: ")
+        with self._lock:
+            self._take([line], "wrote on standard output: ")
 
     def _run(self) -> None:
         rest = b""
@@ -57,7 +59,8 @@ class Stderr:
             while data := os.read(self._pipe.fileno(), 1 << 16):
                 lines = (rest + data).splitlines()
                 rest = b"" if data.endswith((b"\n", b"\r")) else lines.pop()[-LONGEST:]
-                self._take(lines)
+                with self._lock:
+                    self._take(lines)
             if rest:
                 self._take([rest])
         except (OSError, ValueError):  # closed meanwhile
