@@ -63,8 +63,9 @@ class Gather:
 
     def _take(self, taken: list[Any]) -> bool:
         """Some more items; True when there are no others. How many, goes by how long it takes."""
-        began, collecting = time.monotonic(), gc.isenabled()
-        gc.disable()  # it would look at all dicts that are held, again and again
+        began, collecting = time.monotonic(), self._handful > 1 and gc.isenabled()
+        if collecting:  # it would look at all dicts that are held, again and again; whoever waits for pages may let it
+            gc.disable()
         try:
             self._step(lambda: taken.extend(islice(self._items, self._handful)))
         finally:
