@@ -173,6 +173,6 @@ def _tell(result: Report, report: Path | None) -> None:
     for problem in dict.fromkeys(result.problems.values()):
         names = [name.rpartition("::")[2] for name, found in result.problems.items() if found == problem]
         told = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-        click.echo(f"  ✗ {told}: {problem.removeprefix('E').strip()}")
+        click.echo(f"  ✗ {told}: {problem}")
     if report is not None:
         click.echo(f"report: {report}")

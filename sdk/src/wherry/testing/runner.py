@@ -52,7 +52,7 @@ class Report:
     tests: dict[str, str] = field(default_factory=dict)
     waivers: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
-    """Failed test -> what went wrong, its last line."""
+    """Failed test -> what went wrong, in a line."""
     folder: str | None = None
     """Where recorded traffic is."""
 
@@ -214,7 +214,7 @@ class _Recorder:
         waived = str(getattr(report, "wasxfail", "")).removeprefix("reason: ").removeprefix("wherry waiver: ")
         if report.failed:
             self.report.tests[name] = "failed"
-            self.report.problems[name] = report.longreprtext.strip().rpartition("\n")[2][:300]
+            self.report.problems[name] = _problem(report.longreprtext)
         elif waived and report.skipped:
             self.report.tests[name] = "waived"
             self.report.waivers[name] = waived
@@ -224,4 +224,11 @@ class _Recorder:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A suite that cannot be imported."""
         if report.failed:
-            self.report.problems[report.nodeid or "collection"] = report.longreprtext.strip().rpartition("\n")[2][:300]
+            self.report.problems[report.nodeid or "collection"] = _problem(report.longreprtext)
+
+
+def _problem(text: str) -> str:
+    """The first line that says what went wrong, or else the last one."""
+    lines = text.strip().splitlines() or [""]
+    said = [line[1:].strip() for line in lines if line.startswith("E ")]
+    return (said[0] if said else lines[-1]).removeprefix("AssertionError: ")[:300]
