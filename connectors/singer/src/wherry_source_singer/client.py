@@ -202,7 +202,8 @@ class Child:
             if whole:
                 yield whole
         if held:
-            yield b"".join(held)
+            whole, held = self._whole(held, size)
+            yield from filter(None, (whole, b"".join(held)))
 
     def _whole(self, held: list[bytes], size: int) -> tuple[bytes, list[bytes]]:
         """(whole lines, the rest)."""
