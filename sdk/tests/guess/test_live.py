@@ -102,6 +102,30 @@ def test_a_server_that_gives_its_last_page_again_is_told(monkeypatch: pytest.Mon
     assert "proven" not in text
 
 
+def test_a_limit_of_page_numbers_is_not_taken_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def limited(asked: Asked) -> Any:
+        number = asked.number("page", 1)
+        return Said({"message": "too deep"}, 422) if number > 100 else {"data": ROWS[number * 10 - 10 : number * 10]}
+
+    monkeypatch.setitem(LISTS, "limited", limited)
+    with Lists() as server:
+        text, found, _ = guess(f"{server.url}/limited")
+    assert "on_response" not in found["streams"]["limited"]
+    assert "what the server says behind the last page; page=1000000 was refused" in text
+
+
+def test_an_address_of_the_next_page_that_leads_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def back(asked: Asked) -> Any:
+        number = asked.number("page", 1)
+        return {"data": ROWS[number * 10 - 10 : number * 10], "next": "/back?again=1"}
+
+    monkeypatch.setitem(LISTS, "back", back)
+    with Lists() as server:
+        text, found, _ = guess(f"{server.url}/back")
+    assert found["streams"]["back"]["paginate"] == {"type": "page", "param": "page"}
+    assert "why next in the answer gave the first page again" in text
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [({"error": "no"}, "one object"), ([1, 2], "no objects"), ("hello", "a text"), ([], "empty"),

@@ -37,12 +37,15 @@ class Seen:
 
 
 class Asker:
-    """Asks for pages of one stream. records: its path, once it is known; keyed: records are values of a map."""
+    """Asks for pages of one stream. found: where its records are. count: requests sent.
+
+    refused: why the last page was not had. again: an address that gave the first page once more.
+    """
 
     def __init__(self, api: Api, stream: Any, scope: Scope, tell: Callable[[str], None]) -> None:
         self._api, self.stream, self._scope, self._tell = api, stream, scope, tell
         self.count = 0
-        self.refused = ""
+        self.refused = self.again = ""
         self.found: Rows | None = None
         self._key: str | None = None
 
@@ -68,6 +71,7 @@ class Asker:
 
     def page(self, step: Step) -> Seen | None:
         """Another page; None where the server refuses the request, or the answer has no records: `refused` says why."""
+        self.refused = ""
         try:
             answer = self._send(step)
             seen = self._seen(answer, _json(answer))

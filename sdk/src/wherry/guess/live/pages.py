@@ -38,11 +38,16 @@ class Found:
 
 def paging(asker: Asker, one: Seen) -> Found:
     """How to get at the pages after the first one."""
-    for attempt in (_link_header, _address, _token, _last, _page, _offset):
+    broken: list[str] = []
+    for attempt in (_link_header, _address, _token, _last, _page, _offset, _none):
         found = attempt(asker, one)
         if found is not None:
+            found.unknown += broken
             return found
-    return _none(asker, one)
+        if attempt in (_link_header, _address) and asker.again:
+            broken.append(f"why {asker.again} gave the first page again")
+            asker.again = ""
+    raise AssertionError("the last attempt finds something")
 
 
 def _beside(asker: Asker, one: Seen) -> list[tuple[str, str, Shape]]:
@@ -94,6 +99,8 @@ def _address(asker: Asker, one: Seen) -> Found | None:
 
 def _addressed(asker: Asker, one: Seen, address: str, fields: dict[str, Any], what: str) -> Found | None:
     found = _proven(asker, one, Step(url=urljoin(one.answer.url, address)), fields, what)
+    if found is None and not asker.refused:
+        asker.again = what
     if found is None and asker.refused:
         return Found(fields, what, False, unknown=[f"the next page was refused: {asker.refused}"])
     return found
@@ -199,11 +206,13 @@ def _end(asker: Asker, one: Seen, found: Found, name: str) -> None:
     beyond = asker.page(Step({name: _FAR}))
     asker.compare(one, beyond)
     if beyond is None:
-        status = re.search(r"\b(4\d\d)\b", asker.refused)
-        if status:
-            found.rules.append({"status": int(status[1]), "do": "skip"})
-        else:
-            found.unknown.append(f"what the server says behind the last page: {asker.refused}")
+        if " answered 404" in asker.refused:
+            found.rules.append({"status": 404, "do": "skip"})
+        else:  # it may be a limit of the number, and no end of the list
+            found.unknown.append(
+                f"what the server says behind the last page; {name}={_FAR} was refused: {asker.refused}"
+            )
+            found.sure = False
     elif beyond.rows:
         found.unknown.append(
             f"{name}={_FAR} gives rows: the server does not say where the pages end, and a read would be refused as a "
