@@ -136,6 +136,20 @@ def test_columns_widen_between_runs_under_views_and_indexes(
     session.close()
 
 
+@pytest.mark.parametrize("kind", [None, {KIND: b"json"}], ids=["text", "json"])
+def test_objects_and_lists_become_json_texts(driver: Any, make: Any, kind: dict[bytes, bytes] | None) -> None:
+    """Where later values have another shape; a cast would write them as no JSON parser reads them."""
+    before = pa.schema([("id", pa.int64()), ("v", pa.struct([("x", pa.int64()), ("y", pa.string())]))])
+    after = pa.schema([pa.field("id", pa.int64()), pa.field("v", pa.string(), metadata=kind)])
+    target = driver.target(schema=before, mode="merge", key=("id",))
+    rows = ({"id": 1, "v": {"x": 7, "y": "it's"}}, {"id": 2, "v": None})
+    driver.run(target, make(*rows, schema=before, positions=True))
+    later = make({"id": 3, "v": "[1]"}, schema=after, positions=True)
+    driver.run(dataclasses.replace(target, schema=after), later)
+    found = {row["id"]: row["v"] for row in driver.read(target)}
+    assert found == {1: '{"x":7,"y":"it\'s"}', 2: None, 3: "[1]"}
+
+
 @pytest.mark.parametrize("indexed", [False, True])
 @pytest.mark.parametrize(
     ("old", "new", "value"),

@@ -101,7 +101,7 @@ class DuckDBDialect(Dialect):
             else:
                 for name, _, _ in indexes:
                     connection.run(SQL("drop index {name}").format(name=Identifier(*table.names[:-1], name)))
-                super().widen(connection, table, field, empty)
+                self._alter(connection, table, field, self._value(connection, table, field, empty))
             for _, create, _ in indexes:
                 connection.run(SQL(create))
         except WherryError as error:
@@ -109,6 +109,21 @@ class DuckDBDialect(Dialect):
                 f"column {field.name} of table {table.names[-1]} cannot become {field.type}: {error.message}",
                 next="drop what depends on the column, or rebuild the table with --full-refresh",
             ) from error
+
+    def _value(self, connection: Connection, table: Identifier, field: pa.Field, empty: bool) -> Part:
+        """What the column holds, for its new type: objects and lists become JSON texts, which a cast does not make."""
+        if empty:
+            return SQL("null")
+        column, known = Identifier(field.name), self.columns(connection, table)
+        nested = known is not None and pa.types.is_nested(known.field(field.name).type)
+        if nested and pa.types.is_string(field.type):
+            return SQL("to_json({column})::varchar").format(column=column)
+        return column
+
+    def _alter(self, connection: Connection, table: Identifier, field: pa.Field, value: Part) -> None:
+        statement = SQL("alter table {table} alter column {column} type {type} using {value}::{type}")
+        column = Identifier(field.name)
+        connection.run(statement.format(table=table, column=column, type=self.column_type(field), value=value))
 
     def _rebuild(self, connection: Connection, table: Identifier, field: pa.Field, empty: bool) -> None:
         """Copy the table with the wider column: a column that an index of the same transaction held cannot change."""
@@ -126,7 +141,7 @@ class DuckDBDialect(Dialect):
         aside = Identifier(schema, f"_wherry_wide_{uuid.uuid4().hex}")
         column = Identifier(field.name)
         wide = SQL("cast({value} as {type}) as {column}").format(
-            value=SQL("null") if empty else column, column=column, type=self.column_type(field)
+            value=self._value(connection, table, field, empty), column=column, type=self.column_type(field)
         )
         values = [wide if column == field.name else Identifier(column) for column, _ in columns]
         create = SQL("create table {aside} as select {values} from {table}")

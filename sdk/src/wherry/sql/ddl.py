@@ -60,7 +60,7 @@ def holds(wide: pa.Field, narrow: pa.Field) -> bool:
     """Whether every value of `narrow` can be kept exactly in a column like `wide`."""
     named, other = kind(wide), kind(narrow)
     if named in ("json", "uuid"):
-        return named == other
+        return named == other or (named == "json" and pa.types.is_nested(narrow.type))
     if is_text(wide.type):
         return True
     return other not in ("json", "uuid") and _holds(wide.type, narrow.type)
