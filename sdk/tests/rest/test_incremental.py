@@ -458,3 +458,11 @@ def test_a_server_whose_clock_is_no_clock_holds_no_row_back(shore: Shore, date: 
     del given["items"]["primary_key"]
     shore.sync(given)
     assert shore.ids("items") == list(range(5))
+
+
+def test_a_look_back_that_its_author_makes_longer_is_the_longer_one(shore: Shore) -> None:
+    table = Table([{"id": n, "at": day(n)} for n in range(1, 20)], size=50)
+    shore.routes["/items"] = table
+    for back, since in (("2d", None), ("5d", day(14)), ("1d", day(14))):
+        assert shore.sync(stream(lookback=back)).exit_code == 0
+        assert shore.web.log[-1].query.get("since") == since

@@ -145,7 +145,7 @@ def _settle(stream: Stream, wish: Wish, remembered: Mapping[str, Any]) -> Select
         where=wish.where if wish.where is not None else known.get("where"),
         start=wish.start if wish.start is not None else known.get("start"),
         end=wish.end,
-        lookback=known.get("lookback", own) if wish.lookback is None else wish.lookback,
+        lookback=max(known.get("lookback", 0), own) if wish.lookback is None else wish.lookback,
         nulls=wish.nulls or known.get("nulls", "include"),
         table=wish.table or known.get("table"),
         types=wish.types if wish.types is not None else known.get("types", {}),
