@@ -21,8 +21,8 @@ class Shapes:
 
     def __init__(self, document: Document) -> None:
         self._document = document
-        self._known: dict[str, Shape] = {}
-        self._open: list[str] = []
+        self._known: dict[str | int, Shape] = {}
+        self._open: list[str | int] = []
         self._nodes = self._depth = 0
 
     def of(self, schema: Any) -> Shape:
@@ -33,15 +33,14 @@ class Shapes:
             return ANY
         if self._depth > _DEPTH:
             return ANY
-        if reference is None:
-            return self._inside(node)
-        if reference in self._known:
-            return self._known[reference]
-        if reference in self._open:
+        key = reference or id(node)  # aliases of YAML share a node, as references do; the document keeps them alive
+        if key in self._known:
+            return self._known[key]
+        if key in self._open:
             return ANY
-        self._open.append(reference)
+        self._open.append(key)
         try:
-            self._known[reference] = found = self._inside(node)
+            self._known[key] = found = self._inside(node)
         finally:
             self._open.pop()
         return found
