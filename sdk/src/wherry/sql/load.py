@@ -45,6 +45,8 @@ class SqlLoad(Load):
         stage = self._stages.get(target.stream)
         dialect, tables = self._session.dialect, self._session.tables
         direct = stage.direct if stage else straight(target, dialect)
+        if stage is not None:
+            stage.finish()  # rows that wait are of the old types, and not for the engine's casts to change
         if direct:
             table = tables.ready(self._connection, self._plan.key, target, begun=self._begun)
         else:
