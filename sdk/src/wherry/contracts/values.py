@@ -136,8 +136,8 @@ class Progress:
     bookmark: the lasting one.  open: a plan begun and not published, its splits carrying the bookmarks reached.
     done: keys of its finished splits.  covers: hash of what the bookmark covers.  missing: paths of streams whose
     table was dropped by the user.  generation: of the open plan.  damaged: why what is stored cannot be read; nothing
-    may be built upon it, and it does not mean that nothing is there.  anew: paths of streams of the bookmark that are to
-    be read from their beginning all the same (`Source.separable`).
+    may be built upon it, and it does not mean that nothing is there.  anew: paths of streams of the bookmark that are
+    to be read from their beginning all the same (`Source.separable`).
     """
 
     bookmark: Bookmark | None = None
