@@ -105,9 +105,12 @@ def test_bodies_that_lack_the_path_are_told_from_empty_ones() -> None:
         ([['{"a": 1}'], ["5"], ['{"b": 1.10}']], "json", [{"a": 1}, "5", '{"b":1.10}']),
         ([["{}"], ['{"a": 1}']], "json", ["{}", '{"a":1}']),
         ([['"2024-01-01T00:00:00Z"'], ['"x"']], "text", ["2024-01-01T00:00:00Z", "x"]),
+        ([["0"], ["4.0729892476229", "1.6526317711459342"]], "decimal(35,16)",
+         [0, Decimal("4.0729892476229"), Decimal("1.6526317711459342")]),
+        ([["1"], ["0.0000001"]], "decimal(26,7)", [1, Decimal("0.0000001")]),
         ([["9007199254740993"], ["0.5"]], "decimal(20,1)", [9007199254740993, Decimal("0.5")]),
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("before", [0, 1])
 def test_columns_widen_and_keep_each_value(calls: list[list[str]], type: str, values: list[Any], before: int) -> None:
     records = Records("")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from itertools import accumulate, chain
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from wherry.pipeline.lattice import InexactError, exact_cast
 
 REJECTED = pa.schema([("reason", pa.string()), ("column", pa.string()), ("row", pa.int64()), ("raw", pa.string())])
 
+_type, _NONE = type, type(None)
 PLAIN = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?$"
 
 
@@ -69,7 +71,7 @@ def columns(
             for row in wrong:
                 values[row] = None
         held = field if known is None else _held(field, known, exact.observe_values(values))
-        array = pa.array([value_of(value, held) for value in values], held.type)
+        array = array_of(values, held)
         if known is not None:
             for row in [*wrong, *misfits(array, field.type)]:
                 rejects.add(row, field.name, f"column {field.name!r}: not a {types.show(field)}", exact.dump(rows[row]))
@@ -104,9 +106,19 @@ def fit(array: pa.Array, to: pa.DataType) -> pa.Array:
             return array.cast(to)
         except pa.ArrowInvalid:
             raise InexactError(0) from None
+    if pa.types.is_floating(array.type) and pa.types.is_decimal(to):
+        return _as_printed(array, to)
     if pa.types.is_string(array.type) and (pa.types.is_decimal(to) or pa.types.is_floating(to)):
         return _read_numbers(array, to)
     return exact_cast(array, to)
+
+
+def _as_printed(doubles: pa.Array, to: pa.DataType) -> pa.Array:
+    """Doubles as the decimals that they print: a cast gives the digits behind those, too."""
+    try:
+        return doubles.cast(pa.string()).cast(to)
+    except pa.ArrowInvalid:
+        raise InexactError(0) from None
 
 
 def _read_numbers(texts: pa.StringArray, to: pa.DataType) -> pa.Array:
@@ -138,21 +150,39 @@ def misfits(array: pa.Array, to: pa.DataType) -> list[int]:
     return []
 
 
-def value_of(value: Any, field: pa.Field) -> Any:
-    """The Python value that `pa.array` turns into the field's type. Texts go into text columns as they are."""
+def array_of(values: Sequence[Any], field: pa.Field) -> pa.Array:
+    """Parsed values in the field's type, which holds them. Texts go into text columns as they are."""
     type = field.type
-    if value is None or pa.types.is_null(type):
-        return None
+    if pa.types.is_null(type):
+        return pa.nulls(len(values))
+    if pa.types.is_struct(type):
+        inner = [array_of([None if v is None else v.get(f.name) for v in values], f) for f in type]
+        return pa.StructArray.from_arrays(inner, fields=list(type), mask=_nulls(values))
+    if pa.types.is_list(type):
+        offsets = pa.array(accumulate((len(v or ()) for v in values), initial=0), pa.int32())
+        inside = array_of(list(chain.from_iterable(v or () for v in values)), type.value_field)
+        return pa.ListArray.from_arrays(offsets, inside, type=type, mask=_nulls(values))
+    return pa.array(map(_reader(field, values), values), type)
+
+
+def _reader(field: pa.Field, values: Sequence[Any]) -> Callable[[Any], Any]:
+    """What turns a value into the one that `pa.array` takes for the field."""
+    type = field.type
+    if pa.types.is_boolean(type):
+        return lambda value: value
     if pa.types.is_string(type):
-        plain = isinstance(value, str) and not isinstance(value, exact.Literal)
-        return value if plain and not is_json(field) else exact.dump(value)
-    if isinstance(value, dict):
-        return {inner.name: value_of(value.get(inner.name), inner) for inner in type}
-    if isinstance(value, list):
-        return [value_of(inner, type.value_field) for inner in value]
-    if not isinstance(value, exact.Literal):
-        return value
-    return int(value) if pa.types.is_integer(type) else float(value) if pa.types.is_floating(type) else Decimal(value)
+        if is_json(field):
+            return lambda value: None if value is None else exact.dump(value)
+        plain = (str, _NONE)
+        if set(map(_type, values)) <= set(plain):
+            return lambda value: value
+        return lambda value: value if _type(value) in plain else exact.dump(value)
+    read = int if pa.types.is_integer(type) else float if pa.types.is_floating(type) else Decimal
+    return lambda value: None if value is None else read(value)
+
+
+def _nulls(values: Sequence[Any]) -> pa.Array | None:
+    return pa.array([v is None for v in values], pa.bool_()) if None in values else None
 
 
 def _is_alike(value: Any, declared: pa.Field) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import reduce
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +19,8 @@ from wherry.json_rows.shape import JsonShape
 
 HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 """What may be half of a surrogate pair."""
+SHORT = 15
+PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 class Literal(str):
@@ -57,16 +61,14 @@ def document(text: bytes, where: str) -> Any:
 def observe(rows: Iterable[dict[str, Any]]) -> JsonShape:
     """The shape of parsed rows."""
     shape = JsonShape({"object"})
-    for row in rows:
-        _see(shape, row)
+    _see_members(shape, list(rows))
     return shape
 
 
-def observe_values(values: Iterable[Any]) -> JsonShape:
+def observe_values(values: Sequence[Any]) -> JsonShape:
     """The shape of parsed values at one place."""
     shape = JsonShape()
-    for value in values:
-        _see(shape, value)
+    _see(shape, values)
     return shape
 
 
@@ -144,24 +146,48 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=Literal, parse_
 _STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_int=Literal, parse_float=Literal, parse_constant=_refuse)
 
 
-def _see(shape: JsonShape, value: Any) -> None:
-    if value is None:
-        return
-    if isinstance(value, dict):
-        shape.kinds.add("object")
-        for key, item in value.items():
-            _see(shape.fields.setdefault(key, JsonShape()), item)
-    elif isinstance(value, list):
-        shape.kinds.add("array")
-        shape.item = shape.item or JsonShape()
-        for item in value:
-            _see(shape.item, item)
-    elif isinstance(value, Literal):
-        shape.kinds.add("number")
-        number = _number(value)
-        shape.number = shape.number.merge(number) if shape.number else number
-    else:
-        shape.kinds.add("bool" if isinstance(value, bool) else "string")
+def _see(shape: JsonShape, values: Sequence[Any]) -> None:
+    for kind in set(map(type, values)):
+        some: Any = values if kind is not dict and kind is not list else [v for v in values if type(v) is kind]
+        if kind is dict:
+            shape.kinds.add("object")
+            _see_members(shape, some)
+        elif kind is list:
+            shape.kinds.add("array")
+            shape.item = shape.item or JsonShape()
+            _see(shape.item, list(chain.from_iterable(some)))
+        elif kind is Literal:
+            shape.kinds.add("number")
+            number = _numbers({v for v in some if type(v) is Literal})
+            shape.number = shape.number.merge(number) if shape.number else number
+        elif kind is not type(None):
+            shape.kinds.add("bool" if kind is bool else "string")
+
+
+def _see_members(shape: JsonShape, rows: Sequence[dict[str, Any]]) -> None:
+    for key in dict.fromkeys(chain.from_iterable(rows)):
+        _see(shape.fields.setdefault(key, JsonShape()), [row.get(key) for row in rows])
+
+
+def _numbers(literals: set[str]) -> NumberFacts:
+    """Facts of some numbers, at least one; of short ones, which a double surely keeps, together."""
+    short = {literal for literal in literals if len(literal) <= SHORT and PLAIN.fullmatch(literal)}
+    facts = [_number(literal) for literal in literals - short]
+    points = {literal: literal.find(".") for literal in short}
+    whole = [literal for literal, point in points.items() if point < 0]
+    broken = [literal for literal, point in points.items() if point >= 0]
+    if whole:
+        facts.append(NumberFacts(left=max(len(literal.lstrip("-")) for literal in whole)))
+    if broken:
+        scales = [len(literal) - points[literal] - 1 for literal in broken]
+        fact = NumberFacts(
+            whole=False, broken=True, int64=False,
+            left=max(points[literal] - literal.startswith("-") for literal in broken),
+            plain=not any(literal[0] == "-" and not literal.strip("-0.") for literal in broken),
+            least_scale=min(scales), most_scale=max(scales),
+        )  # fmt: skip
+        facts.append(fact)
+    return reduce(NumberFacts.merge, facts)
 
 
 def _number(literal: str) -> NumberFacts:

@@ -16,7 +16,7 @@ from wherry.json_rows.find import count
 from wherry.json_rows.flatten import flat_arrays, flat_fields, flat_row, flat_shapes
 from wherry.json_rows.paths import steps, walk
 from wherry.json_rows.shape import JsonShape
-from wherry.json_rows.wire import Documents, Found, Lines, UnfitError, Wire, converts
+from wherry.json_rows.wire import Documents, Found, Lines, UnfitError, Wire, converts, wire_type
 from wherry.pipeline.lattice import InexactError
 
 BOM = b"\xef\xbb\xbf"
@@ -98,7 +98,7 @@ class Records:
 
     def _parse(self, documents: Documents) -> Parsed:
         found = self._read(documents)
-        if found is None and self._learn(documents):
+        if found is None and self._bulky() and self._learn(documents):
             found = self._read(documents)
         parsed = None if found is None else self._converted(found, documents)
         if parsed is None:
@@ -115,6 +115,16 @@ class Records:
             return Wire(self._shape, self._steps, self._as_list).read(documents)
         except UnfitError:
             return None
+
+    def _bulky(self) -> bool:
+        """Whether documents like those that came may be read in bulk: no column needs a look at each value."""
+        shapes = self._columns()
+        try:
+            wire_type(self._shape)
+        except UnfitError:
+            return False
+        fields = self._fields(shapes)
+        return self._key is None and all(converts(shape, fields[name]) for name, shape in shapes.items())
 
     def _learn(self, documents: Documents) -> bool:
         """Look exactly at those documents that cannot be read in bulk. Whether that changed what is known."""
