@@ -233,3 +233,29 @@ def test_a_parent_that_comes_twice_is_asked_once(shore: Shore) -> None:
         "p": {"primary_key": "id", "paginate": {"type": "page"}}, "c": {"path": "p/{parent.id}/c", "parent": "p"},
     }, run_wishes=Wishes(only=("c",)))  # fmt: skip
     assert shore.rows("c") == [{"v": 1}, {"v": 2}, {"v": 3}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "where"),
+    [
+        (said([{"id": 1}], headers={"Link": '</items?page=2>; rel="next"'}), "its Link header"),
+        ({"items": [{"id": 1}], "next": "/items?page=2"}, "next"),
+        ({"items": [{"id": 1}], "_links": {"next": {"href": "http://127.0.0.1/items?page=2"}}}, "_links.next"),
+        ({"items": [{"id": 1}], "has_more": True}, "has_more"),
+        ({"items": [{"id": 1}], "nextPageToken": "x"}, "nextPageToken"),
+    ],
+)
+def test_a_next_page_that_nobody_said_how_to_ask_for_is_no_end(shore: Shore, answer: Any, where: str) -> None:
+    shore.routes["/items"] = answer
+    stream = {"records": "items" if isinstance(answer, dict) else "", "primary_key": "id"}
+    outcome = shore.sync({"items": stream})
+    assert outcome.exit_code == 3
+    assert f"stream items: {where} offers a next page" in str(outcome.streams[0].error)
+    assert shore.sync({"items": {**stream, "paginate": {"type": "none"}}}).exit_code == 0
+    assert shore.ids("items") == [1]
+
+
+@pytest.mark.parametrize("more", [{"next": None}, {"next": "abc"}, {"has_more": False}, {"next": 2}])
+def test_an_answer_that_offers_no_next_page_is_the_only_one(shore: Shore, more: Any) -> None:
+    shore.routes["/items"] = {"items": [{"id": 1, "next": "/b"}], **more}
+    assert shore.sync({"items": {"records": "items"}}).exit_code == 0

@@ -200,6 +200,29 @@ def link(header: str, rel: str) -> str | None:
     return None
 
 
+_OFFERS = (
+    "next", "next_url", "next_page_url", "links.next", "_links.next", "paging.next", "pagination.next", "meta.next",
+)  # fmt: skip
+
+
+_TOKENS = ("next_cursor", "nextCursor", "next_page_token", "nextPageToken", "next_token", "nextToken")
+
+
+def offered(answer: Answer, body: Body) -> str | None:
+    """Where an answer offers a next page, in the ways that are meant for nothing else; None if it does not."""
+    if link(answer.headers.get("link", ""), "next"):
+        return "its Link header"
+    if not answer.body.lstrip().startswith(b"{"):
+        return None
+    for path in _OFFERS:
+        found = body.find(path)
+        found = next(iter(found.values()), None) if isinstance(found, dict) else found
+        if isinstance(found, str) and re.match(r"https?://|/", found):
+            return path
+    tokens = (name for name in _TOKENS if isinstance(found := body.find(name), str) and found)
+    return next(tokens, None) or ("has_more" if body.find("has_more") is True else None)
+
+
 def not_carried(url: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that an address does not carry already."""
     carried = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}

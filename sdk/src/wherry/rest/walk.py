@@ -11,7 +11,7 @@ from wherry.errors import DataError, StreamError
 from wherry.http.bodies import not_json
 from wherry.http.client import Client
 from wherry.http.models import OnResponse, Paginate
-from wherry.http.paging import Cycle, Pager, Step, pager
+from wherry.http.paging import Cycle, Pager, Step, offered, pager
 from wherry.http.values import Answer, Request
 from wherry.json_rows import MISSING, count, find, last, steps
 from wherry.json_rows.paths import walk as values
@@ -47,6 +47,8 @@ def walk(
             step = pages.after(answer, body)
         except DataError as error:
             raise not_json(answer.body, answer.url) or error from None
+        if style is None and (place := offered(answer, body)):
+            raise unread_pages(name, place)
         if step is not None:
             cycle.see(answer.body)
             rows += body.rows if turn is not None else 0
@@ -101,6 +103,15 @@ def no_records(name: str, path: str) -> StreamError:
         f"{name}: the answer has {where}: an error in disguise, or another records path", key="records",
         next="look at an answer: wherry preview SOURCE; then correct records, or say what it means: on_response",
     )  # fmt: skip
+
+
+def unread_pages(name: str, place: str) -> StreamError:
+    """The error for a stream of which nobody said how it is paged, and that has more than one page."""
+    return StreamError(
+        f"stream {name}: {place} offers a next page, and nothing says how pages are asked for: paginate is missing",
+        key="paginate",
+        next="let it be found out: wherry preview SOURCE --guess; or, for the first page alone, paginate: {type: none}",
+    )
 
 
 def objects(body: bytes, path: str) -> list[dict[str, Any]]:
