@@ -176,6 +176,14 @@ class TestVersions:
         tap.sync(USERS, record("users", 7, id=9, name="c"), state(half=1), *end, wish=MERGE, code=3)
         assert tap.ids() == [0, 1, 2]
 
+    @pytest.mark.parametrize("mode", ["merge", "append"])
+    def test_a_new_version_brings_rows_that_were_there_before(self, tap: Script, mode: Any) -> None:
+        wish = Wish(mode=mode, cursor="id", key=("id",) if mode == "merge" else None)
+        for version in (1, 2):
+            rows = [record("users", version, id=n, name="a") for n in range(3)]
+            tap.sync(USERS, activate("users", version), *rows, state(users={"id": 2}), wish=wish)
+            assert tap.ids() == [0, 1, 2]
+
     def test_versions_without_rows(self, tap: Script) -> None:
         tap.sync(
             USERS, *[record("users", 1, id=n, name="a") for n in range(3)], activate("users", 1), state(), wish=MERGE

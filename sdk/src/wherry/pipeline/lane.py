@@ -156,17 +156,11 @@ class Lane:
 
     def _add(self, selection: Selection) -> _Lane:
         path = selection.stream.path
-        boundary = None
-        if selection.cursor and selection.mode != "replace":
-            stored, names = self._start.get("boundary", {}).get(path), selection.stream.schema.names
-            shared = self.work.shared(path) if path in self._start.get("before", {}) else None
-            boundary = Boundary(
-                selection.cursor, selection.lookback, stored, names, shared, nulls=selection.nulls,
-                keyless=selection.mode == "append",
-            )  # fmt: skip
+        stored = self._start.get("boundary", {}).get(path)
+        shared = self.work.shared(path) if path in self._start.get("before", {}) else None
         lane = _Lane(
-            conformer=self.work.conformer(selection), boundary=boundary, schema=selection.stream.schema,
-            ordered=selection.stream.ordered,
+            conformer=self.work.conformer(selection), boundary=_boundary(selection, stored, shared),
+            schema=selection.stream.schema, ordered=selection.stream.ordered,
         )  # fmt: skip
         self._streams[path] = lane
         return lane
@@ -188,6 +182,7 @@ class Lane:
             with self._at_destination(f"to empty {path}"):
                 self._prepare(path, lane).truncate(lane.name)
             lane.counts = replace(lane.counts, read=0, boundary=0, mapped=0, rejected=0)
+            lane.boundary = _boundary(lane.conformer.selection)  # what was known is not there any more
             self._changed, self._at_bookmark = True, False
         for path, parts in mark.parts.items():
             lane = self._stream(path)
@@ -453,6 +448,16 @@ class Lane:
         self._rows = self._bytes = self._begun = 0
         self._since = time.monotonic()
         self._changed, self._at_bookmark = False, True
+
+
+def _boundary(selection: Selection, stored: dict[str, Any] | None = None, shared: Any = None) -> Boundary | None:
+    """What tells rows that the table holds already; None: each read is for itself."""
+    if not selection.cursor or selection.mode == "replace":
+        return None
+    return Boundary(
+        selection.cursor, selection.lookback, stored, selection.stream.schema.names, shared, nulls=selection.nulls,
+        keyless=selection.mode == "append",
+    )  # fmt: skip
 
 
 def _is_snapshot(selection: Selection) -> bool:
