@@ -6,7 +6,7 @@ each thread by itself, so that an early call of a late thread can never be reach
 call (the nth alone if last is 0, all after it if last is null):
 
     kill          the whole process group dies of SIGKILL before the call is made
-    error:ENOSPC  the call is not made and fails
+    error:ENOSPC  the call is not made and fails; with ECONNRESET its connection is really shut
     short:N       a write of more than N bytes is made with N bytes
 
 path: a glob over the file behind the first argument (a file descriptor, or a name for rename, link and openat).
@@ -23,6 +23,7 @@ import json
 import os
 import platform
 import signal
+import socket
 import struct
 import sys
 from collections.abc import Callable
@@ -40,6 +41,7 @@ _NAMED = {"rename": 0, "link": 0, "unlink": 0, "mkdir": 0, "openat": 1, "renamea
 _TRACEME, _CONT, _GETREGS, _SETREGS, _SETOPTIONS = 0, 7, 12, 13, 0x4200
 _OPTIONS = 0x2 | 0x4 | 0x8 | 0x10 | 0x80 | 0x100000  # follow fork, vfork, clone, exec; seccomp; all die with the tracer
 _SECCOMP = 7
+_PIDFD_GETFD = 438
 _WALL = 0x40000000
 _ORDER = [
     "r15",
@@ -139,6 +141,8 @@ class Tracer:
                 return False
             _put(registers, "rdx", int(self._value))
         else:
+            if self._value == "ECONNRESET":
+                _shut(pid, _get(registers, "rdi"))
             _put(registers, "orig_rax", -1)
             _put(registers, "rax", -getattr(errno, self._value))
         return _ptrace(_SETREGS, pid, 0, ctypes.addressof(registers), gone=True)
@@ -159,6 +163,20 @@ def _get(registers: Any, name: str) -> int:
 
 def _put(registers: Any, name: str, value: int) -> None:
     struct.pack_into("<q", registers, _AT[name], value)
+
+
+def _shut(pid: int, number: int) -> None:
+    """Shut the socket behind a file descriptor of a traced thread."""
+    group = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Tgid:"))
+    process = os.pidfd_open(int(group.split()[1]))
+    try:
+        copy = _libc.syscall(_PIDFD_GETFD, process, number, 0)
+        if copy == -1:
+            raise OSError(ctypes.get_errno(), f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
+        with socket.socket(fileno=copy) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
+    finally:
+        os.close(process)
 
 
 def _file(pid: int, name: str, registers: Any) -> str:
