@@ -206,7 +206,7 @@ def test_what_was_committed_before_a_failure_stands():
     assert failures(outcome) == [
         "✗ orders: the line went dead (tried 2 times)",
         (
-            "  orders: bookmark kept at at = 1, 2 rows of this run are in; "
+            "  orders: bookmark kept at at = 2, 3 rows of this run are in; "
             "next: run it again later, then  wherry sync memory:shop shop.db"
         ),
     ]
