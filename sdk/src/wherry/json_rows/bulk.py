@@ -15,8 +15,8 @@ from wherry.json_rows.shape import JsonShape, shape_of
 
 WRONG_IN_BULK = r"[\[,]\s*null|(?:^|\n)\s*null"
 """Arrow's parser shifts values after a null in an array, and takes a null row for an empty object."""
-LONG_NUMBER = r"[:,\[]\s*-?(?:[0-9][0-9.]{15,}|[0-9.]+[eE])"
-"""A number that may not come back from a double, or not fit an int64."""
+LONG_NUMBER = r"[:,\[]\s*-?(?:[0-9][0-9.]{15,}|[0-9.]+[eE][+-]?[0-9]{3})"
+"""A number that may not come back from a double, or not fit an int64: of more than 15 digits, or next to nothing."""
 WIDE = pa.decimal256(76, 38)
 PIECE = 1 << 20
 """Bytes of JSON lines that one thread parses at a time."""
