@@ -6,6 +6,7 @@ import contextlib
 import sys
 import traceback
 from pathlib import Path
+from textwrap import indent
 
 import click
 
@@ -31,7 +32,8 @@ def report(error: BaseException, app: App) -> int:
 def print_traceback(error: BaseException | None, app: App) -> None:
     """Where an error came from, and what caused it, redacted."""
     if error is not None:
-        _print(harmless(app.redactor.redact("".join(traceback.format_exception(error)).rstrip())))
+        text = harmless(app.redactor.redact("".join(traceback.format_exception(error)).rstrip()))
+        _print(indent(text, "  "))  # so that no line of a message passes for one of ours
 
 
 def lines(error: WherryError, app: App) -> list[str]:
