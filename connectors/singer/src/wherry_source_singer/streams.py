@@ -77,7 +77,7 @@ class Reading:
             if "not JSON" in error.message:
                 raise SourceError(f"it sent what cannot be read: {error.message}", next=error.next) from None
             raise
-        if parsed is None or None in parsed.counts:
+        if None in parsed.counts:
             raise SourceError(
                 f"it sent a record of {self.path} without a value", next="report it to the author of the tap"
             )
