@@ -80,6 +80,19 @@ def test_a_page_that_does_not_fit_is_looked_at_exactly_and_the_next_are_not(slow
     assert slowly == [odd]
 
 
+def test_of_the_first_pages_one_tells_how_the_others_are_read(slowly: list[bytes]) -> None:
+    pages = [dumped(MANY[i : i + 5]) for i in range(0, 40, 5)]
+    assert rows(Records(""), *pages) == MANY
+    assert slowly == pages[:1]
+
+
+def test_the_first_pages_are_looked_at_once_where_each_value_must_be(slowly: list[bytes]) -> None:
+    pages = [dumped([{"v": n}, {"v": str(n)}]) for n in range(8)]
+    found = rows(Records(""), *pages)
+    assert [row["v"] for row in found] == [text for n in range(8) for text in (str(n), f'"{n}"')]
+    assert slowly == [pages[0], *pages]
+
+
 def test_bodies_that_lack_the_path_are_told_from_empty_ones() -> None:
     records = Records("data")
     bodies = [b'{"data":[{"id":1}]}', b'{"error":"no"}', b'{"data":[]}', b'{"data":null}', b"[]", b'{"data":{"id":2}}']

@@ -118,6 +118,8 @@ class Records:
 
     def _bulky(self) -> bool:
         """Whether documents like those that came may be read in bulk: no column needs a look at each value."""
+        if self._as_list is None:  # none came yet
+            return self._key is None
         shapes = self._columns()
         try:
             wire_type(self._shape)
@@ -127,13 +129,15 @@ class Records:
         return self._key is None and all(converts(shape, fields[name]) for name, shape in shapes.items())
 
     def _learn(self, documents: Documents) -> bool:
-        """Look exactly at those documents that cannot be read in bulk. Whether that changed what is known."""
+        """Look exactly at documents that cannot be read in bulk. Whether all may be, with what those told."""
         before = natural("", self._shape), self._as_list
         size = max(1, documents.number // PARTS)
         for start in range(0, documents.number, size):
             part = documents.part(start, start + size)
             if self._read(part) is None:
                 self._shape.merge(exact.observe(self._rows(part.bodies, start)[0]))
+                if not self._bulky():
+                    return False
         return before != (natural("", self._shape), self._as_list)
 
     def _converted(self, found: Found, documents: Documents) -> Parsed | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -38,7 +39,8 @@ class Documents:
     def __init__(self, bodies: Sequence[bytes]) -> None:
         self.bodies = bodies
         self.number = len(bodies)
-        self.data = b'{"r":' + b'}\n{"r":'.join(bodies) + b"}\n"
+        parts = [b'{"r":', *chain.from_iterable((body, b'}\n{"r":') for body in bodies)]
+        self.data = b"".join([*parts[:-1], b"}\n"])  # one copy
         self.longest = max(map(len, bodies)) + len(b'{"r":}\n')
         self.root = True
         self.newlines = any(b"\n" in body or b"\r" in body for body in bodies)
