@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any
+
+from wherry_apis.server import Api, Call, Reply, route
 
 COUNT = 47
 ROWS: list[dict[str, Any]] = [
@@ -25,181 +22,121 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One request. server: its address."""
-
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    server: str
-
-    def number(self, name: str, default: int) -> int:
-        """A number of the query; what is none is an error, as servers have it."""
-        return int(self.query.get(name, default))
-
-
-@dataclass(frozen=True)
-class Said:
-    """An answer."""
-
-    body: Any
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def page(asked: Asked) -> Any:
+def page(call: Call) -> Any:
     """`page`, from 1; `per_page` up to 50; nothing behind the end."""
-    size = min(asked.number("per_page", 10), 50)
-    start = (asked.number("page", 1) - 1) * size
+    size = min(call.whole("per_page", 10), 50)
+    start = (call.whole("page", 1) - 1) * size
     return {"data": ROWS[start : start + size], "total": COUNT}
 
 
-def page_from_zero(asked: Asked) -> Any:
+def page_from_zero(call: Call) -> Any:
     """Spring's: `page` from 0, a count of pages, 404 behind the end."""
-    number = asked.number("page", 0)
+    number = call.whole("page", 0)
     if number > 4:
-        return Said({"error": "no such page"}, 404)
+        return Reply({"error": "no such page"}, 404)
     return {"content": ROWS[number * 10 : number * 10 + 10], "totalPages": 5, "totalElements": COUNT, "number": number}
 
 
-def page_or_404(asked: Asked) -> Any:
+def page_or_404(call: Call) -> Any:
     """Django's: `page` from 1, no count of pages, 404 behind the end."""
-    number = asked.number("page", 1)
+    number = call.whole("page", 1)
     if not 1 <= number <= 5:
-        return Said({"detail": "Invalid page."}, 404)
+        return Reply({"detail": "Invalid page."}, 404)
     return {"results": ROWS[number * 10 - 10 : number * 10]}
 
 
-def offset(asked: Asked) -> Any:
+def offset(call: Call) -> Any:
     """`offset` and `limit`; the list is the answer."""
-    start, size = asked.number("offset", 0), asked.number("limit", 20)
+    start, size = call.whole("offset", 0), call.whole("limit", 20)
     return ROWS[start : start + size]
 
 
-def offset_from_one(asked: Asked) -> Any:
+def offset_from_one(call: Call) -> Any:
     """SCIM's: `startIndex` from 1."""
-    start, size = asked.number("startIndex", 1) - 1, asked.number("count", 15)
+    start, size = call.whole("startIndex", 1) - 1, call.whole("count", 15)
     return {"totalResults": COUNT, "startIndex": start + 1, "Resources": ROWS[start : start + size]}
 
 
-def cursor(asked: Asked) -> Any:
+def cursor(call: Call) -> Any:
     """A token in `meta.next_cursor`, sent as `cursor`; unknown parameters are refused."""
-    unknown = set(asked.query) - {"cursor", "limit"}
+    unknown = set(call.query) - {"cursor", "limit"}
     if unknown:
-        return Said({"error": f"unknown parameter {min(unknown)}"}, 400)
-    start = int(asked.query.get("cursor", "c0")[1:])
+        return Reply({"error": f"unknown parameter {min(unknown)}"}, 400)
+    start = int(call.query.get("cursor", "c0")[1:])
     after = start + 12
     return {"items": ROWS[start:after], "meta": {"next_cursor": f"c{after}" if after < COUNT else None}}
 
 
-def page_token(asked: Asked) -> Any:
+def page_token(call: Call) -> Any:
     """Google's: `nextPageToken`, sent as `pageToken`, absent at the end."""
-    start = int(asked.query.get("pageToken", "t0")[1:])
+    start = int(call.query.get("pageToken", "t0")[1:])
     more = {"nextPageToken": f"t{start + 16}"} if start + 16 < COUNT else {}
     return {"files": ROWS[start : start + 16], "kind": "drive#fileList"} | more
 
 
-def starting_after(asked: Asked) -> Any:
+def starting_after(call: Call) -> Any:
     """Stripe's: `has_more`, and the last id as `starting_after`."""
-    last = asked.query.get("starting_after")
+    last = call.query.get("starting_after")
     start = next(n + 1 for n, row in enumerate(ROWS) if str(row["id"]) == last) if last else 0
     return {"object": "list", "data": ROWS[start : start + 10], "has_more": start + 10 < COUNT, "url": "/v1/things"}
 
 
-def link_header(asked: Asked) -> Any:
+def link_header(call: Call) -> Any:
     """GitHub's: `Link`, and `since` on `updated_at`."""
-    rows = [row for row in ROWS if row["updated_at"] >= asked.query.get("since", "")]
-    number, size = asked.number("page", 1), asked.number("per_page", 10)
+    rows = [row for row in ROWS if row["updated_at"] >= call.query.get("since", "")]
+    number, size = call.whole("page", 1), call.whole("per_page", 10)
     more = number * size < len(rows)
-    since = f"&since={asked.query['since']}" if "since" in asked.query else ""
-    link = f'<{asked.server}/link?page={number + 1}&per_page={size}{since}>; rel="next"'
-    return Said(rows[(number - 1) * size : number * size], headers={"Link": link} if more else {})
+    since = f"&since={call.query['since']}" if "since" in call.query else ""
+    link = f'<http://{call.headers["host"]}/link?page={number + 1}&per_page={size}{since}>; rel="next"'
+    return Reply(rows[(number - 1) * size : number * size], headers={"Link": link} if more else {})
 
 
-def next_url(asked: Asked) -> Any:
+def next_url(call: Call) -> Any:
     """JSON:API's: `links.next`, an opaque address without its host."""
-    start = asked.number("_s", 0)
+    start = call.whole("_s", 0)
     after = f"/next?_s={start + 11}" if start + 11 < COUNT else None
-    return {"data": ROWS[start : start + 11], "links": {"self": asked.path, "next": after}}
+    return {"data": ROWS[start : start + 11], "links": {"self": call.path, "next": after}}
 
 
-def whole(asked: Asked) -> Any:
+def whole(call: Call) -> Any:
     """All at once, with a count."""
     return {"things": ROWS, "count": COUNT}
 
 
-def mapped(asked: Asked) -> Any:
+def mapped(call: Call) -> Any:
     """A map of all, by key."""
     return {"things": {str(row["id"]): row for row in ROWS}, "status": "ok"}
 
 
-def stuck(asked: Asked) -> Any:
+def stuck(call: Call) -> Any:
     """A count that says more than what comes, and no way to it."""
     return {"rows": ROWS[:10], "total": COUNT}
 
 
-LISTS: dict[str, Callable[[Asked], Any]] = {
+LISTS: dict[str, Callable[[Call], Any]] = {
     "page": page, "zero": page_from_zero, "django": page_or_404, "offset": offset, "one": offset_from_one,
     "cursor": cursor, "token": page_token, "after": starting_after, "link": link_header, "next": next_url,
     "whole": whole, "mapped": mapped, "stuck": stuck,
 }  # fmt: skip
 
 
-class Lists:
+class Lists(Api):
     """`with Lists() as server: … server.url, server.log`. token: a bearer token that is wanted."""
 
-    def __init__(self, token: str | None = None, port: int = 0) -> None:
-        self.log: list[Asked] = []
-        self.url = ""
-        self.token, self._port = token, port
-        self._server: ThreadingHTTPServer | None = None
+    def __init__(self, token: str | None = None) -> None:
+        super().__init__()
+        self.token = token
 
-    def answer(self, asked: Asked) -> Said:
-        """What is said to a request."""
-        if self.token is not None and asked.headers.get("authorization") != f"Bearer {self.token}":
-            return Said({"message": "who are you?"}, 401)
-        found = LISTS.get(asked.path.strip("/").rpartition("/")[2])
+    def refusal(self, call: Call) -> Reply | None:
+        """401 without the token."""
+        wrong = self.token is not None and call.headers.get("authorization") != f"Bearer {self.token}"
+        return Reply({"message": "who are you?"}, 401) if wrong else None
+
+    @route("GET /{list}", "GET /{folder}/{list}")
+    def a_list(self, call: Call) -> Any:
+        """What its function says; what is no number is an error, as servers have it."""
+        found = LISTS.get(call.names["list"])
         try:
-            said = found(asked) if found else Said({"message": "not found"}, 404)
+            return found(call) if found else Reply({"message": "not found"}, 404)
         except ValueError:
-            said = Said({"message": "a number was expected"}, 400)
-        return said if isinstance(said, Said) else Said(said)
-
-    def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        assert self._server is not None
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def _handler(lists: Lists) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1  # one packet an answer
-
-        def do_GET(self) -> None:
-            place = urlsplit(self.path)
-            query = dict(parse_qsl(place.query, keep_blank_values=True))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            asked = Asked(place.path, query, headers, lists.url)
-            lists.log.append(asked)
-            said = lists.answer(asked)
-            content = json.dumps(said.body).encode()
-            self.send_response(said.status)
-            for name, value in {"Content-Type": "application/json", **said.headers}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    return Handler
+            return Reply({"message": "a number was expected"}, 400)

@@ -9,7 +9,8 @@ import yaml
 from wherry import AuthError, Run, UsageError
 from wherry.guess.live import from_address, from_manifest
 from wherry.rest.manifest import parse_manifest
-from wherry_lists import LISTS, ROWS, Asked, Lists, Said
+from wherry_apis.server import Call, Reply
+from wherry_lists import LISTS, ROWS, Lists
 
 PROPOSED = {
     "page": {"records": "data", "paginate": {"type": "page", "param": "page"}},
@@ -79,8 +80,8 @@ def test_a_token_is_sent_and_a_missing_one_asked_for() -> None:
 
 
 def test_the_address_of_a_next_page_elsewhere_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    def elsewhere(asked: Asked) -> Said:
-        return Said({"data": ROWS[:5], "next": f"{other.url}/v1/page"})
+    def elsewhere(call: Call) -> Reply:
+        return Reply({"data": ROWS[:5], "next": f"{other.url}/v1/page"})
 
     monkeypatch.setitem(LISTS, "elsewhere", elsewhere)
     with Lists() as server, Lists() as other:
@@ -91,8 +92,8 @@ def test_the_address_of_a_next_page_elsewhere_is_not_asked(monkeypatch: pytest.M
 
 
 def test_a_server_that_gives_its_last_page_again_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def clamped(asked: Asked) -> Any:
-        number = min(asked.number("page", 1), 5)
+    def clamped(call: Call) -> Any:
+        number = min(call.whole("page", 1), 5)
         return {"data": ROWS[number * 10 - 10 : number * 10]}
 
     monkeypatch.setitem(LISTS, "clamped", clamped)
@@ -103,9 +104,9 @@ def test_a_server_that_gives_its_last_page_again_is_told(monkeypatch: pytest.Mon
 
 
 def test_a_limit_of_page_numbers_is_not_taken_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    def limited(asked: Asked) -> Any:
-        number = asked.number("page", 1)
-        return Said({"message": "too deep"}, 422) if number > 100 else {"data": ROWS[number * 10 - 10 : number * 10]}
+    def limited(call: Call) -> Any:
+        number = call.whole("page", 1)
+        return Reply({"message": "too deep"}, 422) if number > 100 else {"data": ROWS[number * 10 - 10 : number * 10]}
 
     monkeypatch.setitem(LISTS, "limited", limited)
     with Lists() as server:
@@ -115,8 +116,8 @@ def test_a_limit_of_page_numbers_is_not_taken_for_the_end(monkeypatch: pytest.Mo
 
 
 def test_an_address_of_the_next_page_that_leads_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def back(asked: Asked) -> Any:
-        number = asked.number("page", 1)
+    def back(call: Call) -> Any:
+        number = call.whole("page", 1)
         return {"data": ROWS[number * 10 - 10 : number * 10], "next": "/back?again=1"}
 
     monkeypatch.setitem(LISTS, "back", back)
@@ -132,7 +133,7 @@ def test_an_address_of_the_next_page_that_leads_back_is_told(monkeypatch: pytest
      ({"data": []}, "empty"), ({"a": [{"x": 1}], "b": [{"x": 1}]}, "several|holds lists")],
 )  # fmt: skip
 def test_answers_without_rows(body: Any, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(LISTS, "odd", lambda asked: body)
+    monkeypatch.setitem(LISTS, "odd", lambda call: body)
     with Lists() as server, pytest.raises(UsageError, match=says) as caught:
         guess(f"{server.url}/odd")
     assert caught.value.next
