@@ -55,10 +55,8 @@ def acme() -> Acme:
     return Acme()
 
 
-@pytest.mark.parametrize(
-    "uses",
-    [pytest.param(3, marks=pytest.mark.fault(60, tier=0)), pytest.param(1, marks=pytest.mark.fault(60, tier=1))],
-)
+@pytest.mark.fault(60, tier=1)
+@pytest.mark.parametrize("uses", [3, 1])
 def test_a_token_that_expires_in_mid_read(api: Api, web: Web, uses: int) -> None:
     acme = Acme(uses=uses)
     api.reads(web, acme, auth=auth(web))
@@ -159,7 +157,7 @@ def test_a_provider_that_fails_for_good(api: Api, web: Web) -> None:
     api.exact()
 
 
-@pytest.mark.fault(60)
+@pytest.mark.fault(60, tier=1)
 def test_what_is_kept_is_for_its_user_alone_and_nothing_shows_it(api: Api, web: Web) -> None:
     before = os.umask(0)
     try:
