@@ -14,8 +14,9 @@ from wherry import hookspecs
 
 NAMES = """
 Applied AuthError Batch Bookmark Capabilities Connection ConnectorConfig Counts DataError Destination DestinationError
-Dialect Entry Identifier JsonValue KIND Lease LeaseError Literal Load Mark Part PolicyError Progress Quoting ReadPlan
-Receipt ResourceError Run RunRecord SQL SchemaError Secret Selection Session Source SourceError Split SqlDestination
+Dialect Entry HandOffRefused Identifier JsonValue KIND Lease LeaseError Literal Load Mark Part Piece PolicyError
+Progress Quoting ReadPlan Receipt ResourceError Run RunRecord SQL SchemaError Secret Selection Session Source
+SourceError Split SqlDestination
 StateError Stream StreamError Target TransientError UsageError WherryError Writer exhausted failpoint from_json
 hookimpl public to_json Shared
 ApiKey Basic Bearer Cursor LinkHeader Login NextUrl NoAuth NoPaging OAuth2 Offset OnResponse Page RateLimit Retry Send
@@ -36,7 +37,8 @@ FIELDS = {  # "?": has a default
     "Progress": "bookmark? open? done? covers? missing? generation? damaged? anew?",
     "Batch": "stream data bookmark? rejected?",
     "Mark": "bookmark? complete? truncate? stream? parts?",
-    "Run": "log? stop? bytes? memory? shared? folder? conceal? resting?",
+    "Piece": "stream data rows? size? unchanged?",
+    "Run": "log? stop? bytes? memory? shared? folder? conceal? resting? handoffs? least_handoff?",
     "Target": "stream table schema namespace? mode? key? cursor? part? generation? exclusive? changes? load_id?",
     "Entry": "bookmark? done? counts? complete? parts? started?",
     "Counts": "read? boundary? mapped? rejected? bytes?",
@@ -54,6 +56,8 @@ METHODS = {  # "*": abstract
     "*Source.discover": "(self, only=('*',))",
     "Source.plan": "(self, selected, progress)",
     "*Source.read": "(self, split)",
+    "Source.handoff": "(self, split)",
+    "Source.hand_over": "(self, split, form)",
     "Source.acknowledge": "(self, split, bookmark)",
     "Source.close": "(self)",
     "Destination.__init__": "(self, config)",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from wherry.contracts.values import Bookmark as Bookmark
     from wherry.contracts.values import JsonValue as JsonValue
     from wherry.contracts.values import Mark as Mark
+    from wherry.contracts.values import Piece as Piece
     from wherry.contracts.values import Progress as Progress
     from wherry.contracts.values import ReadPlan as ReadPlan
     from wherry.contracts.values import Selection as Selection
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from wherry.errors import AuthError as AuthError
     from wherry.errors import DataError as DataError
     from wherry.errors import DestinationError as DestinationError
+    from wherry.errors import HandOffRefused as HandOffRefused
     from wherry.errors import LeaseError as LeaseError
     from wherry.errors import PolicyError as PolicyError
     from wherry.errors import ResourceError as ResourceError
@@ -103,10 +105,10 @@ _HOME = {
     "wherry.contracts.destination": "Destination Load Session",
     "wherry.contracts.loading": "Applied Capabilities Counts Entry Lease Receipt RunRecord Target",
     "wherry.contracts.source": "Run Shared Source",
-    "wherry.contracts.values": "KIND Batch Bookmark JsonValue Mark Progress ReadPlan Selection Split Stream",
+    "wherry.contracts.values": "KIND Batch Bookmark JsonValue Mark Piece Progress ReadPlan Selection Split Stream",
     "wherry.contracts.wire": "from_json to_json",
-    "wherry.errors": "AuthError DataError DestinationError LeaseError PolicyError ResourceError SchemaError "
-    "SourceError StateError StreamError TransientError UsageError WherryError",
+    "wherry.errors": "AuthError DataError DestinationError HandOffRefused LeaseError PolicyError ResourceError "
+    "SchemaError SourceError StateError StreamError TransientError UsageError WherryError",
     "wherry.failpoints": "failpoint",
     "wherry.functions.declare": "stream",
     "wherry.functions.source": "source_from",

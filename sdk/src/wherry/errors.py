@@ -14,6 +14,7 @@
     ├── ResourceError       exit 9  local disk, memory, descriptors, permissions of a local path
     ├── PluginError         exit 10 a connector could not be loaded or is incompatible
     ├── PolicyError         exit 11 a security rule refused it
+    ├── HandOffRefused      -       never leaves the pipeline: these rows are read, not handed over as they are
     ├── LaterError          exit 75 nothing is wrong: it stopped at a limit, and goes on when it is run again
     └── Stopped             exit 130/143 a signal asked us to stop, and we did cleanly
 
@@ -153,6 +154,10 @@ class PolicyError(WherryError):
     """A security rule refused it."""
 
     exit_code = 11
+
+
+class HandOffRefused(WherryError):
+    """Rows cannot go to the destination as they are; the message says why. They are read instead, nothing is lost."""
 
 
 class LaterError(WherryError):

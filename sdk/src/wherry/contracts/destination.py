@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from wherry.contracts.config import ConnectorConfig
 from wherry.contracts.loading import Applied, Capabilities, Entry, Lease, Receipt, RunRecord, Target
-from wherry.contracts.values import Bookmark, Progress, ReadPlan, Split
-from wherry.errors import UsageError
+from wherry.contracts.values import Bookmark, Piece, Progress, ReadPlan, Split
+from wherry.errors import HandOffRefused, StateError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -168,6 +168,17 @@ class Load(ABC):
         In merge and history a column `_wherry_pos` int64 gives the order; in a changes target `_wherry_op` int8 and,
         with partial updates, `_wherry_unset` list<int16> (positions in the target's schema) come along.
         """
+
+    def take(self, stream: str, form: str, piece: Piece) -> int:
+        """Stage the rows of a piece, in one of `Capabilities.handoffs`; how many, as far as they are in by now.
+
+        Only called in append and replace, for a target that is exclusive. What is not exactly of the target's types
+        raises `HandOffRefused`; the load is given up then, and the rows are read and written.
+        """
+        raise HandOffRefused(f"{type(self).__name__} takes nothing over")
+
+    def interrupt(self) -> None:
+        """The run is to stop: make a `take` that is under way raise soon. Called from another thread, maybe often."""
 
     def idle(self) -> None:
         """Called a few times a second while the source has nothing, between other calls: keep in touch with a server.

@@ -23,7 +23,7 @@ class Capabilities:
     atomic: rows and bookmark commit together per "load", or per "table" through an intent record.
     loads: loads that may be open at once.  identifier_limit: bytes.  case_sensitive: names that differ only by case
     are different names.  reserved: names that no column may have, in lower case.  sql: `Session.execute` works.
-    handoffs: byte formats taken as they come from a source.
+    handoffs: forms of rows that `Load.take` takes as they come from a source; see the guide for authors.
     """
 
     modes: frozenset[Mode] = frozenset(MODES)

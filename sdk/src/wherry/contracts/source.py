@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from wherry.contracts.config import ConnectorConfig
-from wherry.contracts.values import Batch, Bookmark, Mark, Progress, ReadPlan, Selection, Split, Stream
+from wherry.contracts.values import Batch, Bookmark, Mark, Piece, Progress, ReadPlan, Selection, Split, Stream
+from wherry.errors import HandOffRefused
 
 T = TypeVar("T")
 
@@ -43,7 +44,8 @@ class Run:
     lanes share.  folder: for what has to outlive the run, such as a token that its provider replaced; None: there is
     none.  conceal: to be called with a secret that came to light in the run: it is not shown from then on.
     resting: a context around a wait of so many seconds that the source has chosen, with its reason: it is told to
-    people, and not taken for a standstill.
+    people, and not taken for a standstill.  handoffs: forms in which the destination takes rows as they are; none where
+    the user does not want that.  least_handoff: bytes of a stream from which on it is worth it.
     """
 
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("wherry.source"))
@@ -54,6 +56,8 @@ class Run:
     folder: Path | None = None
     conceal: Callable[[str], None] = lambda secret: None
     resting: Callable[[str, float], AbstractContextManager[None]] = lambda why, seconds: nullcontext()
+    handoffs: frozenset[str] = frozenset()
+    least_handoff: int = 0
 
 
 class Source(ABC):
@@ -120,6 +124,21 @@ class Source(ABC):
     @abstractmethod
     def read(self, split: Split) -> Iterator[Batch | Mark]:
         """Rows and marks of one split, from `split.bookmark` on. Called again with a later bookmark after a failure."""
+
+    def handoff(self, split: Split) -> str | None:
+        """The form, one of `run.handoffs`, in which all rows of this split can go to the destination as they are.
+
+        None: in none; they are read. Also asked for a plan that is only shown: reads next to nothing.
+        """
+        return None
+
+    def hand_over(self, split: Split, form: str) -> Iterator[Piece | Mark]:
+        """As `read`, with pieces in the place of batches; a mark with the stream's exact schema comes first.
+
+        The table has to become the very one that `read` makes. Where a value stands against that, raise
+        `HandOffRefused`, at any time: what was handed over is dropped, and the split is read.
+        """
+        raise HandOffRefused(f"{type(self).__name__} hands nothing over")
 
     def acknowledge(self, split: Split, bookmark: Bookmark) -> None:
         """The destination has committed up to `bookmark`. A replication slot advances here and nowhere else."""

@@ -6,7 +6,7 @@ are part of the wire format (`wherry.contracts.wire`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -177,3 +177,19 @@ class Mark:
     truncate: tuple[str, ...] = ()
     stream: Stream | None = None
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Rows of one stream (its path) in a form that source and destination both know: a part of a hand-over.
+
+    data: bytes, or what else the form says.  rows: how many there are, as the source counts them, also those of pieces
+    before that had no number yet; None: only the destination will know.  size: bytes, for people.
+    unchanged: raises when what `data` speaks of is not what it was; called when the destination has read it.
+    """
+
+    stream: str
+    data: Any
+    rows: int | None = 0
+    size: int = 0
+    unchanged: Callable[[], None] | None = None
