@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -119,6 +120,19 @@ def seed_of(argv: list[str]) -> int:
     print(f"seed {seed} (repeat with --seed {seed})")
     random.seed(seed)
     return seed
+
+
+def bench(workload: str, *args: str) -> dict[str, Any]:
+    """Run a command of tests/bench; what it found, by title, once it has printed it. It ends the script if it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "found.json")
+        command = [ROOT / "tests" / "bench" / workload, "--json", file, *args]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        print(done.stdout.rstrip(), flush=True)
+        if done.returncode:
+            raise SystemExit(f"FAIL  {workload} ended with {done.returncode}")
+        found: dict[str, Any] = json.loads(file.read_text())
+        return found
 
 
 def median(action: Callable[[], float], times: int = 5) -> float:

@@ -1,49 +1,89 @@
-"""Times one command: wall, CPU of its process tree, peak summed memory of its processes."""
+"""Times one command: wall, CPU of its process tree and of a server, peak summed memory of its processes."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import IO
+
+from processes import resident, server_cpu, threads, tree
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """wall and cpu in seconds; rss: the highest sum over the command's processes, in MiB."""
+    """wall and cpu in seconds; rss: the highest sum over the command's processes, in MiB.
+
+    server: CPU seconds that the server spent meanwhile.  threads: CPU seconds by (thread, name), to a tenth.
+    output: what it printed, if that was asked for.
+    """
 
     wall: float
     cpu: float
     rss: float
+    server: float = 0.0
+    threads: dict[tuple[int, str], float] = field(default_factory=dict)
+    output: str = ""
 
 
-def measure(command: Sequence[str], env: dict[str, str] | None = None) -> Measured:
-    """Run the command to its end; it must succeed."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    began = time.monotonic()
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **(env or {})}
-    )
-    watch = _Watch(process.pid)
-    _, errors = process.communicate()
-    wall = time.monotonic() - began
-    watch.end()
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit {process.returncode}\n{errors.decode()[-2000:]}")
+class Failed(SystemExit):
+    """A command that ended with an error, or that took too long."""
+
+
+def measure(
+    command: Sequence[str], env: dict[str, str] | None = None, *, server: int = 0, seconds: float = 3600,
+    output: bool = False,
+) -> Measured:  # fmt: skip
+    """Run the command to its end; it must succeed within so many seconds. server: a process id."""
+    before, spent = resource.getrusage(resource.RUSAGE_CHILDREN), server_cpu(server) if server else 0.0
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            command, stdout=said if output else subprocess.DEVNULL, stderr=errors, stdin=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})}, start_new_session=True,
+        )  # fmt: skip
+        watch = _Watch(process.pid)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"stopped after {seconds:,.0f} s") from None
+        finally:
+            wall = time.monotonic() - began
+            watch.end()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.returncode:
+            raise Failed(f"{command[0]}: exit {process.returncode}\n{_end(said)}{_end(errors)}")
+        text = _end(said, 1 << 30)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Measured(round(wall, 2), round(cpu, 2), round(watch.peak / 1024, 1))
+    if server:
+        time.sleep(0.1)  # its processes end a moment after their clients
+        spent = server_cpu(server) - spent
+    peak = round(watch.peak / 1024, 1)
+    return Measured(round(wall, 3), round(cpu, 2), peak, round(spent, 2), watch.threads, text)
+
+
+def _end(file: IO[bytes], size: int = 2000) -> str:
+    """The last bytes that were written to it."""
+    file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+    return file.read().decode(errors="replace")
 
 
 class _Watch:
-    """Looks at the memory of a process and its children every 20 ms. peak in KiB."""
+    """Looks at the memory of a process and its children every 20 ms, at their threads every 100. peak in KiB."""
 
     def __init__(self, pid: int):
         self.peak = 0
+        self.threads: dict[tuple[int, str], float] = {}
         self._pid = pid
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -55,24 +95,11 @@ class _Watch:
         self._thread.join()
 
     def _run(self) -> None:
+        turn = 0
         while not self._stop.wait(0.02):
-            self.peak = max(self.peak, sum(_resident(pid) for pid in _tree(self._pid)))
-
-
-def _tree(pid: int) -> list[int]:
-    found = [pid]
-    for parent in found:
-        for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            try:
-                found += [int(child) for child in task.read_text().split()]
-            except OSError:
-                continue
-    return found
-
-
-def _resident(pid: int) -> int:
-    try:
-        text = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS:")), 0)
+            processes = tree(self._pid)
+            self.peak = max(self.peak, sum(map(resident, processes)))
+            if turn % 5 == 0:
+                for process in processes:
+                    self.threads |= threads(process)
+            turn += 1
