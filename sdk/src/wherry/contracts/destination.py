@@ -190,6 +190,18 @@ class Load(ABC):
     def truncate(self, stream: str) -> None:
         """Forget what is staged for the stream, and empty its table when this load commits, before later rows."""
 
+    def present(self, stream: str, keys: pa.RecordBatch, splits: Sequence[str]) -> None:
+        """Stage keys that still exist: on commit, before its own rows, rows that loads of `splits` of this plan brought
+        and whose key was never among `keys` are deleted. Called once or more for a prepared stream in merge.
+
+        keys: the target's key columns.  splits: the same in all calls.  Rows are told by their `_wherry_load_id`.
+        """
+        raise StateError(
+            f"the table of {stream} cannot be compared with keys of the source, so an unfinished run cannot be gone on "
+            "with",
+            next=f"wherry state reset DEST {stream}  to read it all again",
+        )
+
     @abstractmethod
     def commit(self, entry: Entry) -> Receipt:
         """Additive DDL, then one transaction: apply, record, compare-and-swap of the split's state, COMMIT.

@@ -156,13 +156,17 @@ class Batch:
 
     data: a RecordBatch, a Table, anything with `__arrow_c_stream__` or `__arrow_c_array__`, a dict or a list of dicts.
     A column that is missing means NULL (unless `_wherry_op` is 2).  rejected: rows the source could not parse, with
-    columns reason utf8, column utf8, row int64 (from 1), raw utf8.
+    columns reason utf8, column utf8, row int64 (from 1), raw utf8.  present: keys of splits of the same plan that were
+    done earlier, the same in all batches of a read: `data` is no rows then but keys (maybe none), in any number of
+    batches all keys that still exist in those splits' part of the stream. What those splits loaded under other keys
+    goes, in the load that this split commits.
     """
 
     stream: str
     data: Any
     bookmark: Bookmark | None = None
     rejected: pa.RecordBatch | None = None
+    present: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,8 @@ class _Lane:
     total: int = 0
     handed: int = 0
     """Rows that the open load holds."""
+    keys: int = 0
+    """Keys that were compared with what earlier splits loaded."""
 
     @property
     def name(self) -> str:
@@ -247,6 +249,9 @@ class Lane:
             return
         lane = self._stream(item.stream)
         failpoint("K02")
+        if item.present:
+            self._keys_read(item, lane)
+            return
         limit = lane.conformer.selection.limit
         batch = item.data if limit is None else item.data.slice(0, limit - lane.total)
         self._begun = self._begun or time.time_ns() // 1000
@@ -276,6 +281,16 @@ class Lane:
         if conformed.num_rows or rejects.count:
             with self._at_destination(f"to take rows of {item.stream}"):
                 self._write(item.stream, lane, conformed, rejects)
+
+    def _keys_read(self, item: Rows, lane: _Lane) -> None:
+        """Keys that still exist where earlier splits have read: they are no rows, and counted apart."""
+        keys, change = lane.conformer.conform(item.data)
+        self._report_change(item.stream, lane, change)
+        with self._at_destination(f"to compare keys of {item.stream}"):
+            load = self._prepare(item.stream, lane)
+            load.present(lane.name, keys.select(list(lane.target.key)), item.present)
+        lane.keys += keys.num_rows
+        self._changed, self._at_bookmark = True, False
 
     def _settle(self) -> None:
         """Give up what is not committed, and with it the plan: what is committed stands under its bookmark, so that the
@@ -414,10 +429,19 @@ class Lane:
             self.work.doubt(self.split, load.id, entry)
             receipt = load.commit(entry)
         self._load = None
+        self._report_keys(receipt)
         self._after_commit(entry, receipt)
         sampled = any(s.limit is not None for s in self.split.streams)
         if self._bookmark is not None and not sampled:
             reader.acknowledge(self._bookmark)
+
+    def _report_keys(self, receipt: Receipt) -> None:
+        for path, lane in self._streams.items():
+            if lane.keys:
+                gone = receipt.applied[lane.name].deleted
+                text = f"{path}: {lane.keys:,} keys of an interrupted run compared, rows of {gone:,} others are gone"
+                self.work.context.events.message(level="info", text=text)
+                lane.keys = 0
 
     def _complete_streams(self) -> tuple[str, ...]:
         """Those of which this very load holds all rows: no other split, no earlier load of this one has some."""

@@ -6,8 +6,9 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from wherry.contracts.source import Source
 from wherry.contracts.values import Split
@@ -34,7 +35,7 @@ class Lanes:
 
     def __init__(self, context: Context, works: Sequence[Work], count: int, fail_fast: bool, patience: Patience):
         self._context = context
-        self._queue = deque(unit for work in works for unit in _units(work))
+        self._queue = deque(_in_turn([_units(work) for work in works]))
         self._count = max(1, min(count, len(self._queue)))
         self._fail_fast = fail_fast
         self._patience = patience
@@ -228,6 +229,12 @@ def _units(work: Work) -> list[tuple[Work, list[Split]]]:
     if work.plan.ordered or not work.waiting:
         return [(work, work.waiting)]
     return [(work, [split]) for split in work.waiting]
+
+
+def _in_turn(units: Sequence[list[tuple[Work, list[Split]]]]) -> Iterator[tuple[Work, list[Split]]]:
+    """The first of each work, then the second of each: a work of many splits does not keep the others waiting."""
+    for round in zip_longest(*units):
+        yield from (unit for unit in round if unit is not None)
 
 
 def _close(source: Source | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from wherry.pipeline.select import Choice, Wishes, choose
 from wherry.pipeline.watch import Limits
 
 GONE = "its table is gone: rebuilt from empty"
+REBUILT = "the table is rebuilt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,8 @@ class Settings:
     patience: Patience = field(default_factory=Patience)
     limits: Limits = field(default_factory=Limits)
     load_id: bool = True
+    handoff: bool | None = None
+    """Hand rows over as they are, where that can be: wherever (True), where it is worth it (None), never (False)."""
     yes: bool = False
     folder: Path | None = None
     conceal: Callable[[str], None] = lambda secret: None
@@ -108,7 +112,9 @@ def prepare(
             hidden[path] = reason
     if wishes.limit is not None:
         return Prepared(names=names, choices=choices, progress={}, hidden=hidden)
-    progress, anew = _apart(stored, hidden) if separable else _usable(stored, hidden, missing)
+    asked = {c.selection.stream.path: envelopes.choice(c.selection) for c in choices}
+    same = partial(_as_asked, asked)
+    progress, anew = _apart(stored, hidden) if separable else _usable(stored, hidden, missing, same)
     _refuse_other_source(progress, names)
     final = [replace(c, rebuild=c.rebuild or c.selection.stream.path in anew) for c in choices]
     unsettled = {path for known in stored.values() for path in envelopes.unsettled(known)}
@@ -135,13 +141,15 @@ def _readable(stored: Mapping[str, Progress], settings: Settings) -> dict[str, P
 
 
 def _usable(
-    stored: Mapping[str, Progress], hidden: Mapping[str, str], missing: Collection[str]
-) -> tuple[dict[str, Progress], set[str]]:
+    stored: Mapping[str, Progress], hidden: Mapping[str, str], missing: Collection[str],
+    same: Callable[[str, Progress], bool],
+) -> tuple[dict[str, Progress], set[str]]:  # fmt: skip
     """Stored progress that may be built upon, and the streams to be made anew.
 
     A bookmark stands for all streams of its plan: when one of them cannot use it, all are read from the beginning. So
     that half a table never stands under an old bookmark, a table that is gone is built aside too; a run that did so
-    before and was interrupted is gone on with.
+    before and was interrupted is gone on with, and so is a rebuild that was asked for, if it is asked for as before.
+    same: whether the open plan has a stream as it was chosen now.
     """
     progress: dict[str, Progress] = {}
     anew: set[str] = set()
@@ -152,9 +160,17 @@ def _usable(
             progress[key] = known
             continue
         anew |= mine & set(missing) | (paths if len(paths) > 1 else set())
-        if all(hidden[path] == GONE for path in mine) and envelopes.rebuilding(known) >= (paths | mine):
+        again = all(hidden[path] == GONE or (hidden[path] == REBUILT and same(path, known)) for path in mine)
+        if again and envelopes.rebuilding(known) >= (paths | mine):
             progress[key] = replace(known, bookmark=None, missing=frozenset())
     return progress, anew
+
+
+def _as_asked(asked: Mapping[str, dict[str, Any]], path: str, known: Progress) -> bool:
+    """Whether the open plan of a stream was made for the same choice."""
+    splits = known.open.splits if known.open is not None else ()
+    opened = [envelopes.open_(s.bookmark).get("choice", {}).get(path) for s in splits]
+    return any(opened) and all(choice in (None, asked[path]) for choice in opened)
 
 
 def _apart(stored: Mapping[str, Progress], hidden: Mapping[str, str]) -> tuple[dict[str, Progress], set[str]]:
@@ -198,7 +214,7 @@ def _outdated(choice: Choice, remembered: Mapping[str, Any], missing: bool) -> s
     """Why the stored bookmark of a stream is of no use; None when it is. Raises where the user has to decide."""
     selection = choice.selection
     if choice.rebuild:
-        return "the table is rebuilt"
+        return REBUILT
     if not remembered:
         return GONE if missing else None
     now = envelopes.choice(selection)

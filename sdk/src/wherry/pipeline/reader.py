@@ -23,12 +23,16 @@ WAITING = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A batch of one stream; `size` bytes of the budget go back when the writer is done with it."""
+    """A batch of one stream; `size` bytes of the budget go back when the writer is done with it.
+
+    present: as in `Batch`.
+    """
 
     stream: str
     data: pa.RecordBatch
     size: int
     rejected: pa.RecordBatch | None = None
+    present: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,7 @@ class Reader:
             for piece in self._pieces(batch):
                 if not self._budget.acquire(self, size, self._cancel):
                     return False
-                if not self._put(Rows(item.stream, piece, size, rejected)):
+                if not self._put(Rows(item.stream, piece, size, rejected, item.present)):
                     self._budget.release(self, size)
                     return False
                 size, rejected = 0, None

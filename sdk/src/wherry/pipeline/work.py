@@ -349,7 +349,8 @@ class Work:
 
     def _starting_envelopes(self) -> dict[str, JsonValue]:
         if self.resumed and self._known.open is not None:
-            return {s.key: s.bookmark for s in self._known.open.splits}
+            stored = {s.key: s.bookmark for s in self._known.open.splits}  # a source may add splits when it goes on
+            return {s.key: stored[s.key] if s.key in stored else self.seal(None, {}) for s in self.plan.splits}
         lasting = envelopes.open_(self._known.bookmark)
         found = {}
         for split in self.plan.splits:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -15,6 +17,7 @@ from wherry.sql import state
 from wherry.sql.apply import Work, apply
 from wherry.sql.compose import SQL, Value
 from wherry.sql.dialect import Connection
+from wherry.sql.present import Present
 from wherry.sql.staging import Stage, staged_schema, straight
 
 if TYPE_CHECKING:
@@ -37,7 +40,8 @@ class SqlLoad(Load):
         self._stages: dict[str, Stage] = {}
         self._begun = False
         self._over = False
-        self._writing: Stage | None = None
+        self._writing: Stage | Present | None = None
+        self._present: dict[str, Present] = {}
         self.id = session.meta.next_load_id(connection)
 
     def prepare(self, target: Target) -> None:
@@ -81,6 +85,18 @@ class SqlLoad(Load):
         stage.emptied += gone - stage.rows if stage.direct else 0
         stage.truncated, stage.rows = True, 0
 
+    def present(self, stream: str, keys: pa.RecordBatch, splits: Sequence[str]) -> None:
+        target = self._stage(stream).target
+        if stream not in self._present:
+            self._rest()
+            name = f"_wherry_keys_{len(self._present)}"
+            self._present[stream] = Present(self._connection, self._session.dialect, target, name, splits)
+        present = self._present[stream]
+        if self._writing is not present:
+            self._rest()
+            self._writing = present if present.occupies else None
+        present.write(keys)
+
     def commit(self, entry: Entry) -> Receipt:
         if self._over:
             raise StateError("this load is over")
@@ -98,7 +114,7 @@ class SqlLoad(Load):
         if self._over:
             return
         self._over = True
-        for stage in self._stages.values():
+        for stage in self._all():
             stage.drop()
         self._connection.rollback()
         self._connection.close()
@@ -115,6 +131,9 @@ class SqlLoad(Load):
             self._connection.begin()
             self._begun = True
 
+    def _all(self) -> list[Stage | Present]:
+        return [*self._stages.values(), *self._present.values()]
+
     def _rest(self) -> None:
         """Free the connection from the transfer that is under way."""
         if self._writing is not None:
@@ -122,7 +141,7 @@ class SqlLoad(Load):
             self._writing = None
 
     def _commit(self, entry: Entry) -> Receipt:
-        for stage in self._stages.values():
+        for stage in self._all():
             stage.finish()
         self._writing = None
         failpoint("K04")
@@ -135,7 +154,7 @@ class SqlLoad(Load):
                     tables.ready(self._connection, self._plan.key, stage.target, begun=self._begun)
             self._begin()
             now = self._session.meta.now(self._connection)
-            applied = {stream: apply(self._work(stage, entry, now)) for stream, stage in self._stages.items()}
+            applied = {stream: self._apply(stream, entry, now) for stream in self._stages}
             self._record(entry, applied, now)
             change: dict[str, Value] = {"done": entry.done, "load_id": self.id, "changed": now}
             state.swap(
@@ -155,6 +174,14 @@ class SqlLoad(Load):
                     f"stream {stream}: {staged} rows staged, {counts.mapped} mapped less {counts.rejected} rejected",
                     next="run it again; if it stays, report it",
                 )
+
+    def _apply(self, stream: str, entry: Entry, now: int) -> Applied:
+        """Bring one stream's rows into its table, after those are gone whose key does not exist any more."""
+        work, session = self._work(self._stages[stream], entry, now), self._session
+        present = self._present.get(stream)
+        gone = present.sweep(session.meta, session.lease.pipeline, self._plan, work.table) if present else 0
+        done = apply(work)
+        return replace(done, deleted=done.deleted + gone)
 
     def _work(self, stage: Stage, entry: Entry, now: int) -> Work:
         stream = stage.target.stream

@@ -108,6 +108,8 @@ def start(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) -> i
     known = meta.select(connection, "_wherry_plans", columns, {"pipeline": lease.pipeline})
     for key, id, generation, status in known:
         if (key, id) == (plan.key, plan.id) and status != "dropped":
+            if status == "open":
+                _add_splits(meta, connection, lease, plan)
             return int(generation)
     drop_plan(meta, connection, lease.pipeline, plan.key)
     meta.delete(connection, "_wherry_plans", owner)
@@ -120,12 +122,22 @@ def start(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) -> i
         "started": now, "digest": digest(text),
     }  # fmt: skip
     meta.insert(connection, "_wherry_plans", owner | row)
-    fresh: dict[str, Value] = owner | {"seq": 0, "epoch": lease.epoch, "covers": "", "done": False, "changed": now}
     if not meta.select(connection, "_wherry_state", ("seq",), owner | {"split_key": ""}):
-        meta.insert(connection, "_wherry_state", fresh | {"split_key": "", "plan_id": ""})
-    for split in plan.splits:
-        meta.insert(connection, "_wherry_state", fresh | {"split_key": split.key, "plan_id": plan.id})
+        fresh: dict[str, Value] = {"seq": 0, "epoch": lease.epoch, "covers": "", "done": False, "changed": now}
+        meta.insert(connection, "_wherry_state", owner | fresh | {"split_key": "", "plan_id": ""})
+    _add_splits(meta, connection, lease, plan)
     return generation
+
+
+def _add_splits(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) -> None:
+    """A row for each split that has none: all of them, or those that a source adds when it goes on with a plan."""
+    mine: dict[str, Value] = {"pipeline": lease.pipeline, "plan_key": plan.key, "plan_id": plan.id}
+    known = {split for (split,) in meta.select(connection, "_wherry_state", ("split_key",), mine)}
+    now = meta.now(connection)
+    fresh: dict[str, Value] = {"seq": 0, "epoch": lease.epoch, "covers": "", "done": False, "changed": now}
+    for split in plan.splits:
+        if split.key not in known:
+            meta.insert(connection, "_wherry_state", mine | fresh | {"split_key": split.key})
 
 
 def drop_plan(meta: Meta, connection: Connection, pipeline: str, key: str, status: str = "dropped") -> None:

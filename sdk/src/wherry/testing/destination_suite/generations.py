@@ -7,9 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from wherry.contracts.destination import Load
 from wherry.contracts.loading import Target
 from wherry.contracts.values import ReadPlan
-from wherry.testing.bench import Bench
+from wherry.testing.bench import Bench, cast, write
 from wherry.testing.compare import tables_equal
 from wherry.testing.destination_suite.base import DestinationBase, people
 from wherry.testing.suite import cases, does_not_apply
@@ -142,6 +143,54 @@ class GenerationTests(DestinationBase):
         bench.put(live, people((4, "y")))
         wanted = people((1, "old"), (2, "old"), (3, "x"), (4, "y"))
         assert tables_equal(bench.read(live, wanted), wanted)
+
+    @cases("aside", [True, False])
+    def test_what_is_gone_in_a_part_that_was_read_goes(self, bench: Bench, aside: bool) -> None:
+        """A plan gone on with in another run: keys of a part, compared with what that part's split loaded."""
+        self._needs_present(bench)
+        plan, target = self._building(bench, splits=("a", "b"), mode="merge", key=("id",))
+        target = target if aside else dataclasses.replace(target, generation=None)
+        bench.put(target, people((1, "stays"), (2, "goes"), (3, "is new")), plan, split="a", done=True)
+        opened = self._goes_on(bench, plan, target)
+        bench.put(target, people((7, "of b")), opened, split="b", done=True)
+        load = bench.begin(opened, "c")
+        load.prepare(target)
+        for key in (1, 3):
+            load.present("t", cast(people((key, "")).select(["id"]), target).to_batches()[0], ("a",))
+        write(load, target, people((3, "newer"), (4, "new")))
+        receipt = load.commit(bench.entry({"t": 2}, done=True))
+        assert (receipt.applied["t"].deleted, receipt.applied["t"].staged) == (1, 2)
+        bench.publish(opened, *([target] if aside else []))
+        self._shows(bench, target, people((1, "stays"), (3, "newer"), (4, "new"), (7, "of b")))
+
+    def test_a_part_without_any_key_is_emptied(self, bench: Bench) -> None:
+        """No key, no row: and those of other splits stay."""
+        self._needs_present(bench)
+        plan, target = self._building(bench, splits=("a", "b"), mode="merge", key=("id",))
+        bench.put(target, people((1, "goes"), (2, "goes")), plan, split="a", done=True)
+        bench.put(target, people((7, "of b")), plan, split="b", done=True)
+        opened = self._goes_on(bench, plan, target)
+        load = bench.begin(opened, "c")
+        load.prepare(target)
+        load.present("t", cast(people((1, "")).select(["id"]), target).to_batches()[0].slice(1), ("a",))
+        load.commit(bench.entry({}, done=True))
+        bench.publish(opened, target)
+        self._shows(bench, target, people((7, "of b")))
+
+    def _needs_present(self, bench: Bench) -> None:
+        load = bench.begin(bench.started(bench.target(OLD)))
+        load.abort()
+        if type(load).present is Load.present:
+            does_not_apply("Load.present is not built")
+
+    def _goes_on(self, bench: Bench, plan: ReadPlan, target: Target) -> ReadPlan:
+        """The plan in another run, with a split more."""
+        bench.reopen()
+        more = dataclasses.replace(plan, splits=(*plan.splits, dataclasses.replace(plan.splits[0], key="c")))
+        generation = bench.session.start(more)
+        assert target.generation in (None, generation)
+        assert "a" in bench.progress().done
+        return more
 
     def _building(
         self, bench: Bench, rows: pa.Table = OLD, *, splits: tuple[str, ...] = ("a",), **fields: Any

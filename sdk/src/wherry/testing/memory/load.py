@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from wherry.contracts.destination import Load
 from wherry.contracts.loading import Applied, Counts, Entry, Receipt, Target
-from wherry.contracts.values import ReadPlan, Split
+from wherry.contracts.values import LOAD_ID, ReadPlan, Split
 from wherry.errors import DestinationError, TransientError
 from wherry.testing.memory.store import Contents, Loaded, Row
 
@@ -43,6 +44,7 @@ class MemoryLoad(Load):
     def __init__(self, session: MemorySession, plan: ReadPlan, split: Split, id: int, seq: int) -> None:
         self.session, self.plan, self.split, self.id, self.seq = session, plan, split, id, seq
         self.staged: dict[str, Staged] = {}
+        self.keys: dict[str, tuple[set[tuple[Any, ...]], frozenset[str]]] = {}
 
     def prepare(self, target: Target) -> None:
         self.session.config.faults.hit("prepare")
@@ -59,6 +61,11 @@ class MemoryLoad(Load):
     def truncate(self, stream: str) -> None:
         staged = self.staged[stream]
         staged.rows, staged.truncate = [], True
+
+    def present(self, stream: str, keys: pa.RecordBatch, splits: Sequence[str]) -> None:
+        columns = self.staged[stream].target.key
+        found = zip(*(keys.column(column).to_pylist() for column in columns), strict=True)
+        self.keys.setdefault(stream, (set(), frozenset(splits)))[0].update(found)
 
     def commit(self, entry: Entry) -> Receipt:
         faults, store = self.session.config.faults, self.session.store
@@ -103,13 +110,27 @@ class MemoryLoad(Load):
             parts=tuple(entry.parts.get(target.stream, ())),
             complete=target.stream in entry.complete,
         )
+        table, gone = self._sweep(draft, table, target)
         table, applied = apply(table, staged.table(), target, facts)
         if aside:
             draft.rebuilds[aside] = table
         else:
             draft.tables[home] = table
         self.session.record(draft, target)
-        return applied
+        return replace(applied, deleted=applied.deleted + gone)
+
+    def _sweep(self, draft: Contents, table: pa.Table, target: Target) -> tuple[pa.Table, int]:
+        """The table without rows of the splits that were compared whose key does not exist any more."""
+        if target.stream not in self.keys:
+            return table, 0
+        import pyarrow as pa
+
+        keys, splits = self.keys[target.stream]
+        states = (draft.state.get((self.session.hold, self.plan.key, split)) for split in splits)
+        loads = {row.load_id for row in states if row is not None}
+        columns = [table.column(name).to_pylist() for name in (LOAD_ID, *target.key)]
+        kept = [load not in loads or key in keys for load, *rest in zip(*columns, strict=True) for key in [tuple(rest)]]
+        return table.filter(pa.array(kept, pa.bool_())), kept.count(False)
 
     def _compare_and_swap(self, draft: Contents, entry: Entry) -> None:
         """The fence: the split's row must be as it was when its bookmark was read, under our epoch."""
@@ -119,7 +140,8 @@ class MemoryLoad(Load):
         if row is None or (row.seq, row.epoch) != (self.seq, self.session.lease.epoch):
             raise TransientError(f'split "{self.split.key}" has moved since this load began; nothing kept')
         bookmark = row.bookmark if entry.bookmark is None else entry.bookmark
-        draft.state[key] = Row(seq=row.seq + 1, epoch=row.epoch, bookmark=bookmark, done=entry.done)
+        moved = replace(row, seq=row.seq + 1, bookmark=bookmark, done=entry.done, load_id=self.id)
+        draft.state[key] = moved
 
     def abort(self) -> None:
         self.staged.clear()

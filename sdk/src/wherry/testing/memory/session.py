@@ -81,6 +81,7 @@ class MemorySession(Session):
             self.guard(draft)
             known = draft.plans.get((self.hold, plan.key))
             if known and known[0].id == plan.id:
+                self._add_splits(draft, plan, known[0])
                 return known[1]
             if (past := draft.published.get((self.hold, plan.key))) and past[0] == plan.id:
                 return past[1]
@@ -94,6 +95,15 @@ class MemorySession(Session):
                 draft.state[self.hold, plan.key, split.key] = Row(epoch=epoch, bookmark=split.bookmark)
                 self.seen[plan.key, split.key] = 0
             return draft.last_generation
+
+    def _add_splits(self, draft: Contents, plan: ReadPlan, known: ReadPlan) -> None:
+        """Splits that a source adds when it goes on with a plan."""
+        added = tuple(split for split in plan.splits if (self.hold, plan.key, split.key) not in draft.state)
+        for split in added:
+            draft.state[self.hold, plan.key, split.key] = Row(epoch=self.lease.epoch, bookmark=split.bookmark)
+            self.seen[plan.key, split.key] = 0
+        generation = draft.plans[self.hold, plan.key][1]
+        draft.plans[self.hold, plan.key] = replace(known, splits=(*known.splits, *added)), generation
 
     def resume(self, plan: ReadPlan) -> Progress:
         with self.store.lock:

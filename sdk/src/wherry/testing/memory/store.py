@@ -30,6 +30,7 @@ class Row:
     epoch: int = 0
     bookmark: Bookmark | None = None
     done: bool = False
+    load_id: int | None = None
 
 
 @dataclass(frozen=True)
