@@ -89,8 +89,13 @@ class View:
 
 def columns(connection: PostgresConnection, table: Identifier) -> pa.Schema | None:
     """Columns as storage fields; None if there is no such table or view."""
-    rows = connection.rows(_COLUMNS.format(table=_path(table)))
-    return pa.schema([types.arrow_field(name, kind) for name, kind in rows]) if rows else None
+    found = kinds(connection, table)
+    return pa.schema([types.arrow_field(name, kind) for name, kind in found.items()]) if found else None
+
+
+def kinds(connection: PostgresConnection, table: Identifier) -> dict[str, str]:
+    """The server's type of each column; nothing if there is no such table or view."""
+    return dict(connection.rows(_COLUMNS.format(table=_path(table))))
 
 
 def tables(connection: PostgresConnection, namespace: str) -> set[str]:

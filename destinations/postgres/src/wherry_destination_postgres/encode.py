@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as _compute
-from wherry import DataError
 
 from wherry_destination_postgres.types import DATES, TIMES
+from wherry_destination_postgres.unfit import UnfitError, check_range, within
 
 pc: Any = _compute
 SLICE = 4 << 20
@@ -32,14 +32,8 @@ def csv(batch: pa.RecordBatch) -> Iterator[tuple[bytes, int]]:
         try:
             part = batch.slice(start, step)
             yield _lines(part), part.num_rows
-        except _UnfitError as error:
-            column, row, reason, next = error.args
-            message = f"column {column}, row {start + row + 1}: {reason}, which the server cannot hold"
-            raise DataError(message, column=column, row=start + row, next=next) from None
-
-
-class _UnfitError(Exception):
-    """Column, row in the slice, what is wrong, what to do."""
+        except UnfitError as error:
+            raise error.as_data(start) from None
 
 
 def _lines(batch: pa.RecordBatch) -> bytes:
@@ -103,18 +97,18 @@ def _hex(column: Any) -> Any:
 
 def _dates(name: str, column: Any) -> Any:
     days = column.view(pa.int32()).cast(pa.int64())
-    if _within(days, _FIRST_DAY, _LAST_DAY):
+    if within(days, _FIRST_DAY, _LAST_DAY):
         return column
-    _check_range(name, days, DATES)
+    check_range(name, days, DATES)
     return _far(days, None)
 
 
 def _timestamps(name: str, column: Any) -> Any:
     """Printed without a zone: the session's zone is UTC."""
     micros = column.view(pa.int64())
-    if _within(micros, _FIRST_DAY * _DAY, (_LAST_DAY + 1) * _DAY - 1):
+    if within(micros, _FIRST_DAY * _DAY, (_LAST_DAY + 1) * _DAY - 1):
         return micros.view(pa.timestamp("us"))
-    _check_range(name, micros, TIMES)
+    check_range(name, micros, TIMES)
     days = pc.divide(micros, _DAY)
     rest = pc.subtract(micros, pc.multiply(days, _DAY))
     days = pc.subtract(days, pc.if_else(pc.less(rest, 0), 1, 0))  # divide() rounds towards zero
@@ -134,22 +128,10 @@ def _far(days: Any, micros: Any) -> Any:
     return pc.binary_join_element_wise(*parts, pc.if_else(before, " BC", ""), "")
 
 
-def _within(values: Any, low: int, high: int) -> bool:
-    bounds = pc.min_max(values).as_py()
-    return bounds["min"] is None or (low <= bounds["min"] and bounds["max"] <= high)
-
-
-def _check_range(name: str, values: Any, bounds: tuple[int, int]) -> None:
-    row = pc.index(pc.or_(pc.less(values, bounds[0]), pc.greater(values, bounds[1])), True).as_py()
-    if row >= 0:
-        reason = "a time before 4714 BC or after the year 5874897"
-        raise _UnfitError(name, row, reason, f"keep the column as text: --type {name}=text")
-
-
 def _refuse_nul(batch: pa.RecordBatch) -> None:
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             row = pc.index(pc.fill_null(pc.match_substring(column, "\0"), False), True).as_py()
             if row >= 0:
                 advice = "replace the character in the source, or keep the column as bytes"
-                raise _UnfitError(name, row, "text with a NUL character", advice)
+                raise UnfitError(name, row, "text with a NUL character", advice)

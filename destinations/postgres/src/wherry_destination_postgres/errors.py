@@ -139,7 +139,7 @@ def _data(error: psycopg.Error, place: str) -> WherryError:
     """A value that the server refused: which column and row of the transfer, never the value."""
     context = error.diag.context or ""
     line = re.search(r"^COPY .*?, line (\d+)", context, re.MULTILINE)
-    column = re.search(r"^COPY .*?, line \d+, column ([^:]+):", context, re.MULTILINE)
+    column = re.search(r"^COPY .*?, line \d+, column ([^:\n]+)", context, re.MULTILINE)
     name, row = (column[1] if column else error.diag.column_name), (int(line[1]) - 1 if line else None)
     words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()
     where = f"column {name}, " if name else ""

@@ -1,16 +1,16 @@
-"""Arrow rows into a table through COPY."""
+"""Arrow rows into a table through COPY: binary, or CSV where the server has to read a value as another type."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pyarrow as pa
 from wherry import SQL, DataError, Identifier, Writer, failpoint
 
-from wherry_destination_postgres import encode
+from wherry_destination_postgres import binary, ddl, encode
 
 if TYPE_CHECKING:
     from wherry_destination_postgres.connection import PostgresConnection
@@ -28,9 +28,9 @@ class CopyWriter(Writer):
     def __init__(self, connection: PostgresConnection, table: Identifier, schema: pa.Schema) -> None:
         self._connection = connection
         self._table = table
-        self._statement = SQL("copy {table} ({columns}) from stdin (format csv)").format(
-            table=table, columns=[Identifier(name) for name in schema.names]
-        )
+        self._schema = schema
+        self._kinds: Sequence[str] | None = None
+        self._statement = SQL("copy {table} from stdin").format(table=table)
         self._context: AbstractContextManager[psycopg.Copy] | None = None
         self._copy: psycopg.Copy | None = None
         self._cursor: psycopg.Cursor[Any] | None = None
@@ -39,12 +39,13 @@ class CopyWriter(Writer):
         self._rows = self._known = self._analyzed = 0
 
     def write(self, rows: pa.RecordBatch) -> None:
-        copy = self._copy
-        for lines, count in encode.csv(rows):
-            copy = copy or self._open()
-            self._plain = self._plain and lines.count(b"\n") == count
+        if not rows.num_rows:
+            return
+        copy = self._copy or self._open()
+        for data, count in encode.csv(rows) if self._kinds is None else binary.rows(rows, self._kinds):
+            self._plain = self._plain and (self._kinds is not None or data.count(b"\n") == count)
             with self._translating():
-                for piece in encode.chunks(lines):
+                for piece in encode.chunks(data):
                     copy.write(piece)
             failpoint("K07")
 
@@ -59,11 +60,13 @@ class CopyWriter(Writer):
 
     def settle(self) -> None:
         """End the COPY; the rows are taken. A later write opens another."""
-        context, cursor = self._context, self._cursor
+        context, cursor, copy = self._context, self._cursor, self._copy
         self._forget()
-        if context is not None and cursor is not None:
-            with self._translating():
-                context.__exit__(None, None, None)
+        if context is not None and cursor is not None and copy is not None:
+            with self._translating(), ExitStack() as ending:
+                ending.push(context)
+                if self._kinds is not None:
+                    copy.write(binary.TRAILER)
             self._rows += cursor.rowcount
 
     def drop(self) -> None:
@@ -77,14 +80,27 @@ class CopyWriter(Writer):
         from wherry_destination_postgres.connection import text
 
         self._connection.settle()
+        self._kinds = self._known_kinds()
         self._connection.unlimited()
         self._plain = True
+        form = SQL("csv" if self._kinds is None else "binary")
+        statement = SQL("copy {table} ({columns}) from stdin (format {form})").format(
+            table=self._table, columns=[Identifier(name) for name in self._schema.names], form=form
+        )
         with self._translating():
             self._cursor = self._connection.session.cursor()
-            self._context = self._cursor.copy(text(self._statement))
-            self._copy = self._context.__enter__()
-        self._connection.copying = self
-        return self._copy
+            self._context = self._cursor.copy(text(statement))
+            copy = self._copy = self._context.__enter__()
+            self._connection.copying = self
+            if self._kinds is not None:
+                copy.write(binary.SIGNATURE)
+        return copy
+
+    def _known_kinds(self) -> list[str] | None:
+        """Types of the table's columns, as the server names them, if they take the rows in its own form."""
+        have = ddl.kinds(self._connection, self._table)
+        kinds = [have.get(name, "") for name in self._schema.names]
+        return kinds if binary.fits(self._schema, kinds) else None
 
     @contextmanager
     def _translating(self) -> Iterator[None]:

@@ -112,6 +112,17 @@ def column_type(field: pa.Field) -> Part:
     return SQL(_NAMES[field.type])
 
 
+def name(kind: pa.DataType) -> str | None:
+    """What `format_type` prints for the column of a storage type; None for decimals and for what is no storage type."""
+    return _NAMES.get(kind)
+
+
+def integer(column: str) -> pa.DataType | None:
+    """The integers of a column whose type `format_type` prints so; None when it is of another type."""
+    found = _TYPES.get(column)
+    return found if found is not None and pa.types.is_integer(found) else None
+
+
 def arrow_field(name: str, column: str, nullable: bool = True) -> pa.Field:
     """The storage field of a column whose type `format_type` prints as `column`; text for types that are not ours."""
     if match := re.fullmatch(r"numeric\((\d+),(-?\d+)\)", column):
