@@ -298,3 +298,30 @@ def test_lines_without_a_record_are_told(line: bytes) -> None:
     parsed = records.parse_lines(b"\n".join([line, good, line]))
     missing = 0 if line == b'{"record": null}' else None
     assert (parsed.rows, parsed.counts) == (1, (missing, 1, missing))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['{"a": 1}', '{"a": 12}', '{"a": 13}'],
+        ['{"a": 1}', '{"b": 2}', '{"a": 3}'],
+        ['{"a": 1}', " ", '{"a": 1}'],
+        ['{"a": "x"}'],
+        ["{}", "{}", "{}"],
+    ],
+)
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_lines_that_begin_alike_or_not(lines: list[str], end: str) -> None:
+    wanted = [json.loads(line) for line in lines if line.strip()]
+    records = Records("")
+    for _ in range(2):
+        parsed = records.parse_lines(("\n".join(lines) + end).encode())
+        found = [row for batch in parsed.batches for row in batch.to_pylist()]
+        assert [{k: v for k, v in row.items() if v is not None} for row in found] == wanted
+
+
+def test_a_line_that_is_null_among_lines_that_begin_alike() -> None:
+    records = Records("")
+    block = b'{"a": 1}\n{"a": 2}\nnull\n{"a": 3}\n'
+    records.parse_lines(b'{"a": 1}\n')
+    assert records.parse_lines(block).counts == (1, 1, 0, 1)

@@ -7,7 +7,9 @@ unfit, and read another way.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -23,6 +25,9 @@ from wherry.json_rows.paths import ALL, Step
 from wherry.json_rows.shape import JsonShape
 
 ROOT = "r"
+HEAD = 64
+"""Bytes of a line that are compared with others."""
+WORD = (string.ascii_letters + string.digits + "+-._").encode()
 
 
 class UnfitError(Exception):
@@ -59,7 +64,7 @@ class Lines(Documents):
         self.longest = 0
         self.root = self.newlines = False
         self.number = block.count(b"\n") + (not block.endswith(b"\n"))
-        self.safe = block.count(b"\n{") + block.startswith(b"{") == self.number
+        self.safe = _alike(block, self.number) or block.count(b"\n{") + block.startswith(b"{") == self.number
         if not self.safe:
             self.number = len(self.bodies)
             self.safe = all(line.startswith(b"{") for line in self.bodies)
@@ -71,6 +76,14 @@ class Lines(Documents):
 
     def part(self, start: int, end: int) -> Documents:
         return Lines(b"\n".join(self.bodies[start:end]))
+
+
+def _alike(block: bytes, number: int) -> bool:
+    """Whether all lines surely are objects, as they begin like the first two: a long text is found faster."""
+    first, second = block[:HEAD], block[(at := block.find(b"\n") + 1) : at + HEAD]
+    alike = next((n for n, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), len(second))
+    head = first[:alike].rstrip(WORD)
+    return head.startswith(b"{") and b"\n" not in head and 1 + block.count(b"\n" + head) == number
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +109,16 @@ class Wire:
         """The records. Raises `UnfitError`."""
         if self._record is None or not documents.safe or not shallow(documents.data):
             raise UnfitError
-        try:
-            table = _table(documents, self._schema(self._record, documents.root))
-            _check_form(table, documents)
-            pieces, counts = self._descend(table, documents)
-            if self._has_floats and matches(documents.data, LONG_NUMBER):
-                self._check_numbers(documents, pieces)
-        except (pa.ArrowInvalid, UnicodeDecodeError):
-            raise UnfitError from None
+        with ThreadPoolExecutor(1) as beside:  # neither looks at Python's objects: both run at once
+            long = beside.submit(matches, documents.data, LONG_NUMBER) if self._has_floats else None
+            try:
+                table = _table(documents, self._schema(self._record, documents.root))
+                _check_form(table, documents)
+                pieces, counts = self._descend(table, documents)
+                if long is not None and long.result():
+                    self._check_numbers(documents, pieces)
+            except (pa.ArrowInvalid, UnicodeDecodeError):
+                raise UnfitError from None
         return Found([_arranged(piece, self._natural) for piece in pieces], counts)
 
     def _schema(self, record: pa.DataType, root: bool) -> pa.Schema:
