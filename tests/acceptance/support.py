@@ -126,7 +126,7 @@ def bench(workload: str, *args: str) -> dict[str, Any]:
     """Run a command of tests/bench; what it found, by title, once it has printed it. It ends the script if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "found.json")
-        command = [ROOT / "tests" / "bench" / workload, "--json", file, *args]
+        command = [str(ROOT / "tests" / "bench" / workload), "--json", str(file), *args]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         print(done.stdout.rstrip(), flush=True)
         if done.returncode:

@@ -1,4 +1,4 @@
-"""What the workloads share: Wherry's command and those of the peers as cases, and the places that they fill."""
+"""What the workloads share: Wherry's command and those of the peers as cases, and where they run."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import argparse
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from contest import Case
 from environments import NotInstalled
-from lineitem import SETTINGS, digest_in_duckdb, digest_in_postgres
-from peers import PEERS, Peer, Table
+from lineitem import SETTINGS
+from peers import PEERS, Peer, Step, Table
+from places import Place, arrived, exact
 from support import WHERRY
 from wherry_cluster import Cluster
 
 THROUGH_ARROW: tuple[str, ...] = ()
 """What makes Wherry take rows through Arrow where it could hand them over."""
-Digest = tuple[Any, ...]
+PATIENCE = 600.0
+"""Seconds that a peer gets for one run."""
 
 
 @contextlib.contextmanager
@@ -44,66 +47,14 @@ def psql(cluster: Cluster, url: str, sql: str) -> list[str]:
     return [str(own) if own.exists() else "psql", "-X", "-q", url, "-c", sql]
 
 
-class DuckdbFile:
-    """A place to fill: a DuckDB file. wanted: the digest of what must be in it."""
-
-    def __init__(self, path: Path, wanted: Digest):
-        self.target: Path | str = path
-        self.wanted = wanted
-        self._path = path
-
-    def emptied(self) -> None:
-        """As if it had never been there."""
-        for suffix in ("", ".wal"):
-            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-        shutil.rmtree(f"{self._path}.tmp", ignore_errors=True)
-
-    def digest(self, table: str, cast: bool = False) -> Digest:
-        """Of what is in it."""
-        return digest_in_duckdb(str(self._path), table, cast)
-
-    def table_of(self, peer: Peer) -> str:
-        """Where this peer puts rows in it."""
-        return peer.table
-
-
-class Database:
-    """A place to fill: a database of the server."""
-
-    def __init__(self, cluster: Cluster, name: str, wanted: Digest):
-        self.target: Path | str = cluster.url(name)
-        self.wanted = wanted
-        self._cluster, self._name = cluster, name
-
-    def emptied(self) -> None:
-        """As if it had never been there; what others left to be written is written."""
-        self._cluster.psql(f"drop database if exists {self._name} with (force)")
-        self._cluster.psql(f"create database {self._name}")
-        self._cluster.psql("checkpoint")
-
-    def digest(self, table: str, cast: bool = False) -> Digest:
-        """Of what is in it."""
-        return digest_in_postgres(str(self.target), table, cast)
-
-    def table_of(self, peer: Peer) -> str:
-        """Where this peer puts rows in it."""
-        return peer.table_in_postgres
-
-
-Place = DuckdbFile | Database
-
-
-def exact(place: Place, table: str, cast: bool = False) -> str:
-    """That every value is as it was at the source; otherwise the bench ends."""
-    found = place.digest(table, cast)
-    if found != place.wanted:
-        raise SystemExit(f"{table} of {place.target} is not what it should be: {found} instead of {place.wanted}")
-    return "exact"
+def sync(source: str, place: Place, *more: str) -> list[str]:
+    """Wherry's command, into schema bench."""
+    return [str(WHERRY), "sync", source, str(place.target), "--schema", "bench", *more]
 
 
 def wherry(name: str, source: str, place: Place, *more: str, cast: bool = False, **how: Any) -> Case:
-    """Wherry, into schema bench, from nothing."""
-    command = [str(WHERRY), "sync", source, str(place.target), "--schema", "bench", "--quiet", *more]
+    """Wherry copying it, from nothing."""
+    command = sync(source, place, "--quiet", *more)
     how = {"before": place.emptied, "values": lambda: exact(place, "bench.lineitem", cast)} | how
     return Case(name, "wherry", lambda: command, **how)
 
@@ -122,34 +73,45 @@ def asked_for(asked: argparse.Namespace, folder: Path) -> tuple[list[Peer], dict
     return ready, missing
 
 
-def peer_case(
-    peer: Peer, source: Table | Path, place: Place, *, role: str = "peer", merge: bool = False,
-    before: Callable[[], None] | None = None, rows: int = 0,
-) -> Case | None:  # fmt: skip
-    """The peer doing it, or None if it does not do this."""
-    if peer.copy(source, place.target, merge) is None:
-        return None
+def peer_case(peer: Peer, source: Table | Path, place: Place, *, role: str = "peer", rows: int = 0) -> Case | None:
+    """The peer copying it, or None if it does not do this. rows: if they are fewer than the others'."""
 
     def prepared() -> None:
-        (before or place.emptied)()
-        if before is None:
-            peer.forget()
+        place.emptied()
+        if peer.memory:
+            shutil.rmtree(peer.memory, ignore_errors=True)
 
-    def command() -> Sequence[str]:
-        return peer.copy(source, place.target, merge) or []
-
-    def values() -> str:
-        return arrived(place, place.table_of(peer), rows)
-
-    return Case(peer.name, role, command, lambda: peer.env, prepared, values, peer.version, rows)
+    if peer.copy(source, place.target) is None:
+        return None
+    return _peer(peer, source, place, "copy", role, before=prepared, rows=rows)
 
 
-def arrived(place: Place, table: str, rows: int = 0) -> str:
-    """What a peer made of it: exact in numbers, dates and text, or only as many rows."""
-    try:
-        if (found := place.digest(table, cast=True)) == place.wanted:
-            return "exact"
-        count = int(found[0])
-    except Exception as error:  # a column that does not hold what it should, or no such table
-        return f"not as at the source: {str(error).splitlines()[0][:60]}"
-    return f"{count:,} rows" + ("" if count == (rows or int(place.wanted[0])) else ", NOT ALL")
+def merge_case(peer: Peer, url: str, place: Place) -> Case | None:
+    """The peer merging table `changes` into what it makes, here and now, of table `base`."""
+    command = peer.copy(Table(url, "base"), place.target, "base")
+    if command is None:
+        return None
+    place.emptied()
+    kept = peer.folder / "kept"
+    for old in filter(None, (peer.memory, kept)):
+        shutil.rmtree(old, ignore_errors=True)
+    subprocess.run(command, env=os.environ | dict(peer.env), check=True, capture_output=True, timeout=PATIENCE)
+    place.keep(peer.folder.name)
+    if peer.memory:
+        peer.memory.rename(kept)
+
+    def prepared() -> None:
+        place.restored(peer.folder.name)
+        if peer.memory:
+            shutil.rmtree(peer.memory, ignore_errors=True)
+            shutil.copytree(kept, peer.memory)
+
+    return _peer(peer, Table(url, "changes"), place, "merge", before=prepared)
+
+
+def _peer(peer: Peer, source: Table | Path, place: Place, step: Step, role: str = "peer", **how: Any) -> Case:
+    return Case(
+        peer.name, role, lambda: peer.copy(source, place.target, step) or [], lambda: peer.env,
+        values=lambda: arrived(place, place.table_of(peer), how.get("rows", 0)), version=peer.version,
+        limit=PATIENCE, **how,
+    )  # fmt: skip

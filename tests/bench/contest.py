@@ -45,7 +45,7 @@ class Case:
     version: str = ""
     rows: int = 0
     seconds: Callable[[str], float] | None = None
-    limit: float = 1800
+    limit: float = 3600
 
 
 @dataclass
@@ -80,7 +80,7 @@ def _once(runs: Runs, server: int) -> None:
     case.before()
     os.sync()
     command, env = list(case.command()), dict(case.env())
-    found = measure(command, env, server=server, seconds=case.limit, output=case.seconds is not None)
+    found = measure(command, env, server=server, seconds=case.limit, output=bool(case.seconds or case.role == "peer"))
     runs.measured.append(found)
     runs.times.append(case.seconds(found.output) if case.seconds else found.wall)
     if len(runs.times) == 1:
@@ -205,11 +205,11 @@ def fastest(found: Result, role: str) -> Result | None:
 # --- the commands' options
 
 
-def options(doc: str, rows: int = 5_000_000, **more: Mapping[str, Any]) -> argparse.Namespace:
+def options(doc: str | None, rows: int = 5_000_000, times: int = 3, **more: Mapping[str, Any]) -> argparse.Namespace:
     """What every workload understands; `more`: further options by name."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=rows)
-    parser.add_argument("--times", type=int, default=3, help="runs of each; a peer that takes a minute runs once")
+    parser.add_argument("--times", type=int, default=times, help="runs of each; a peer that takes a minute runs once")
     parser.add_argument("--peers", default="all", metavar="NAMES", help="all, none, or names with commas")
     parser.add_argument("--cache", metavar="FOLDER", help="where the peers are installed")
     parser.add_argument("--json", metavar="FILE", help="write the results there too")

@@ -8,13 +8,14 @@ import dlt
 parser = argparse.ArgumentParser()
 for name in ("source", "table", "target", "state"):
     parser.add_argument(name)
-parser.add_argument("--merge", default="")
+parser.add_argument("--step", default="copy")
+parser.add_argument("--key", default="")
 asked = parser.parse_args()
 if asked.table:
     from dlt.sources.sql_database import sql_table
 
     kwargs: dict[str, object] = {"return_type": "arrow"}
-    if not asked.merge:
+    if asked.step != "merge":
         kwargs |= {"partition_on": "l_orderkey", "partition_num": 2}
     rows = sql_table(
         asked.source, table=asked.table, backend="connectorx", reflection_level="full_with_precision",
@@ -32,8 +33,9 @@ else:
     rows = filesystem(bucket_url=f"file://{file.parent}", file_glob=file.name) | readers[file.suffix]()
 rows = rows.with_name("lineitem")
 disposition: object = "replace"
-if asked.merge:
-    rows.apply_hints(primary_key=asked.merge.split(","))
+if asked.step != "copy":
+    rows.apply_hints(primary_key=asked.key.split(","))
+if asked.step == "merge":
     disposition = {"disposition": "merge", "strategy": "delete-insert"}
 if asked.target.startswith("postgresql://"):
     destination = dlt.destinations.postgres(asked.target.replace("@", ":x@", 1))  # it refuses one without a password

@@ -61,7 +61,7 @@ FORMATS = {
     "jsonl": "format json",
     "parquet": "format parquet, compression zstd, row_group_size 122880",
 }
-"""Suffix → how DuckDB writes it."""
+"""Suffix → how DuckDB writes it; "duckdb" is a table of a file."""
 
 
 def changed(rows: int) -> tuple[int, int]:
@@ -71,17 +71,29 @@ def changed(rows: int) -> tuple[int, int]:
 
 def load(url: str, rows: int, name: str = "lineitem") -> None:
     """Make the table in the database."""
-    _make(url, name, f"select i from generate_series(1::bigint, {rows}) as i", 0)
+    _make(url, name, _all(rows), 0)
 
 
-def load_changes(url: str, rows: int, name: str) -> None:
+def load_changes(url: str, rows: int, name: str = "changes") -> None:
     """Make a table of what changed in a lineitem of so many rows: another quantity, and new rows at the end."""
+    _make(url, name, _changes(rows), 1)
+
+
+def _all(rows: int) -> str:
+    return f"select i from generate_series(1::bigint, {rows}) as series(i)"
+
+
+def _changes(rows: int) -> str:
     updated, new = changed(rows)
-    numbers = (
-        f"select k * {rows // updated} as i from generate_series(1::bigint, {updated}) as k union all "
-        f"select k + {rows} from generate_series(1::bigint, {new}) as k"
+    return (
+        f"select k * {rows // updated} as i from generate_series(1::bigint, {updated}) as series(k) union all "
+        f"select k + {rows} from generate_series(1::bigint, {new}) as series(k)"
     )
-    _make(url, name, numbers, 1)
+
+
+def create_empty(url: str, name: str = "lineitem") -> None:
+    """Make the table without rows."""
+    _make(url, name, "select 1::bigint as i limit 0", 0)
 
 
 def _make(url: str, name: str, numbers: str, more: int) -> None:
@@ -96,12 +108,21 @@ def write_files(folder: Path, rows: int, kinds: Sequence[str] = tuple(FORMATS)) 
     """The same rows as files of these kinds."""
     import duckdb
 
-    numbers = f"select i from range(1, {rows + 1}) as r(i)"
+    files = {kind: folder / f"lineitem.{kind}" for kind in kinds}
+    with duckdb.connect(str(files.get("duckdb", ":memory:"))) as db:
+        db.execute(f"create table lineitem as {SELECT.format(numbers=_all(rows), more=0, **DUCKDB)}")
+        for kind in files.keys() & FORMATS.keys():
+            db.execute(f"copy lineitem to '{files[kind]}' ({FORMATS[kind]})")
+    return files
+
+
+def write_changes(file: Path, rows: int) -> None:
+    """What changed in a lineitem of so many rows, as Parquet."""
+    import duckdb
+
     with duckdb.connect() as db:
-        db.execute(f"create table t as {SELECT.format(numbers=numbers, more=0, **DUCKDB)}")
-        for kind in kinds:
-            db.execute(f"copy t to '{folder}/lineitem.{kind}' ({FORMATS[kind]})")
-    return {kind: folder / f"lineitem.{kind}" for kind in kinds}
+        select = SELECT.format(numbers=_changes(rows), more=1, **DUCKDB)
+        db.execute(f"copy ({select}) to '{file}' ({FORMATS['parquet']})")
 
 
 def sums_in_postgres(url: str) -> tuple[Any, ...]:
@@ -125,6 +146,20 @@ def digest_in_postgres(url: str, table: str = "lineitem", cast: bool = False) ->
 def digest_in_duckdb(path: str, table: str, cast: bool = False) -> tuple[Any, ...]:
     """The same there."""
     return _row_of_duckdb(path, f"select count(*), sum(('0x' || {_hash(cast)})::bigint) from {table}")
+
+
+TALLY = "count(*), sum(l_orderkey), sum(l_quantity), sum(l_extendedprice), count(l_comment)"
+"""What is quick to compare."""
+
+
+def tally_in_postgres(url: str, table: str) -> tuple[Any, ...]:
+    """Of a table of a database."""
+    return _row_of_postgres(url, f"select {TALLY} from {table}")
+
+
+def tally_in_duckdb(path: str, table: str) -> tuple[Any, ...]:
+    """The same there."""
+    return _row_of_duckdb(path, f"select {TALLY} from {table}")
 
 
 def _hash(cast: bool = False) -> str:

@@ -11,12 +11,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from environments import Environment, NotInstalled, run
 from lineitem import KEY
 
 HERE = Path(__file__).resolve().parent
+Step = Literal["copy", "base", "merge"]
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,16 @@ class Peer(ABC):
         """Of its first package."""
         return self.pins[0].partition("==")[2]
 
-    def forget(self) -> None:
-        """Remove what it remembers of earlier runs."""
+    @property
+    def memory(self) -> Path | None:
+        """The folder in which it remembers earlier runs, if it does."""
+        return None
 
     @abstractmethod
-    def copy(self, source: Table | Path, target: Path | str, merge: bool = False) -> list[str] | None:
+    def copy(self, source: Table | Path, target: Path | str, step: Step = "copy") -> list[str] | None:
         """The command that brings a table or a file into a DuckDB file or a database (its URL), as lineitem.
 
-        merge: by key, into what is there.  None: it does not do this.
+        step: "base" is a copy into which rows will be merged; "merge" does that, by key.  None: it does not do this.
         """
 
 
@@ -79,13 +83,14 @@ class Dlt(Peer):
     table = table_in_postgres = "bench.lineitem"
     env = {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "WARNING"}
 
-    def forget(self) -> None:
-        shutil.rmtree(self.folder / "state", ignore_errors=True)
+    @property
+    def memory(self) -> Path | None:
+        return self.folder / "state"
 
-    def copy(self, source: Table | Path, target: Path | str, merge: bool = False) -> list[str] | None:
+    def copy(self, source: Table | Path, target: Path | str, step: Step = "copy") -> list[str] | None:
         where, table = (source.url, source.name) if isinstance(source, Table) else (str(source), "")
         command = [self.environment.python, str(HERE / "dlt_pipeline.py"), where, table, str(target)]
-        return [*command, str(self.folder / "state"), *(["--merge", ",".join(KEY)] if merge else [])]
+        return [*command, str(self.folder / "state"), "--step", step, "--key", ",".join(KEY)]
 
 
 class Ingestr(Peer):
@@ -112,7 +117,7 @@ class Ingestr(Peer):
         installer.write_text("#!/bin/sh\nexit 0\n")
         installer.chmod(0o755)
 
-    def copy(self, source: Table | Path, target: Path | str, merge: bool = False) -> list[str] | None:
+    def copy(self, source: Table | Path, target: Path | str, step: Step = "copy") -> list[str] | None:
         self.env = {"HOME": str(self.environment.folder / "home")}
         command = [str(self.environment.folder / "bin" / "ingestr"), "ingest", "--yes", "--progress", "log"]
         if isinstance(source, Table):
@@ -125,8 +130,8 @@ class Ingestr(Peer):
             command += ["--dest-uri", f"duckdb:///{target}", "--dest-table", self.table]
         else:
             command += ["--dest-uri", f"{target}?sslmode=disable", "--dest-table", self.table_in_postgres]
-        by_key = ["--incremental-strategy", "merge", *(part for key in KEY for part in ("--primary-key", key))]
-        return command + (by_key if merge else [])
+        command += [] if step == "copy" else [part for key in KEY for part in ("--primary-key", key)]
+        return command + (["--incremental-strategy", "merge"] if step == "merge" else [])
 
 
 class Sling(Peer):
@@ -144,7 +149,7 @@ class Sling(Peer):
         for file in environment.glob("lib/python*/site-packages/*/extensions/v1.5.5/*.duckdb_extension"):
             shutil.copy(file, place)
 
-    def copy(self, source: Table | Path, target: Path | str, merge: bool = False) -> list[str] | None:
+    def copy(self, source: Table | Path, target: Path | str, step: Step = "copy") -> list[str] | None:
         library = self.environment.library
         self.env = {
             "HOME": str(self.environment.folder / "home"),
@@ -160,7 +165,7 @@ class Sling(Peer):
         else:
             command += ["--src-stream", f"file://{source}"]
         table = self.table if isinstance(target, Path) else self.table_in_postgres
-        mode = ["incremental", "--primary-key", ",".join(KEY)] if merge else ["full-refresh"]
+        mode = ["incremental", "--primary-key", ",".join(KEY)] if step == "merge" else ["full-refresh"]
         return [*command, "--tgt-conn", "TARGET", "--tgt-object", table, "--mode", *mode]
 
 
@@ -179,8 +184,8 @@ class Singer(Peer):
     def version(self) -> str:
         return "0.10.0 | 0.8.0"
 
-    def copy(self, source: Table | Path, target: Path | str, merge: bool = False) -> list[str] | None:
-        if isinstance(source, Path) or isinstance(target, str) or merge:
+    def copy(self, source: Table | Path, target: Path | str, step: Step = "copy") -> list[str] | None:
+        if isinstance(source, Path) or isinstance(target, str) or step != "copy":
             return None
         self.table = f"main.{source.name}"
         parts = urlsplit(source.url)
@@ -216,8 +221,8 @@ class Scanner(Peer):
         code = "from duckdb_extensions import import_extension; import_extension('postgres_scanner')"
         run(["env", f"HOME={environment / 'home'}", str(environment / "bin" / "python"), "-c", code])
 
-    def copy(self, source: Table | Path, target: Path | str, merge: bool = False) -> list[str] | None:
-        if isinstance(source, Path) or isinstance(target, str) or merge:
+    def copy(self, source: Table | Path, target: Path | str, step: Step = "copy") -> list[str] | None:
+        if isinstance(source, Path) or isinstance(target, str) or step != "copy":
             return None
         self.env = {"HOME": str(self.environment.folder / "home")}
         code = (
