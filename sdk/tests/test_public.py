@@ -17,7 +17,7 @@ Applied AuthError Batch Bookmark Capabilities Connection ConnectorConfig Counts 
 Dialect Entry HandOffRefused Identifier JsonValue KIND Lease LeaseError Literal Load Mark Part Piece PolicyError
 Progress Quoting ReadPlan Receipt ResourceError Run RunRecord SQL SchemaError Secret Selection Session Source
 SourceError Split SqlDestination
-StateError Stream StreamError Target TransientError UsageError WherryError Writer exhausted failpoint from_json
+StateError Stream StreamError Taker Target TransientError UsageError WherryError Writer exhausted failpoint from_json
 hookimpl public to_json Shared
 ApiKey Basic Bearer Cursor LinkHeader Login NextUrl NoAuth NoPaging OAuth2 Offset OnResponse Page RateLimit Retry Send
 ConfigField Deleted Incremental Manifest RestSource RestStream PageOfRows pages
@@ -25,8 +25,8 @@ source_from stream
 JsonBlock JsonShape NumberFacts Parsed Records json_elements json_lines
 """
 TESTING = """
-DestinationSuite Faults MemoryDestination MemorySource MemoryStream SourceSuite Store Wish differences digest hang
-holds run_sync select slow tables_equal
+DestinationSuite Faults HandOffRun MemoryDestination MemorySource MemoryStream SourceSuite Store Wish differences digest
+handed_and_read handoff_differences hang holds run_sync select slow tables_equal
 """
 FIELDS = {  # "?": has a default
     "Stream": "name schema primary_key? cursor? namespace? ordered? resumes? changes? part? description? row_estimate? "
@@ -83,6 +83,8 @@ METHODS = {  # "*": abstract
     "*Session.close": "(self, outcome='ok')",
     "*Load.prepare": "(self, target)",
     "*Load.write": "(self, stream, rows)",
+    "Load.take": "(self, stream, form, piece)",
+    "Load.interrupt": "(self)",
     "Load.idle": "(self)",
     "*Load.truncate": "(self, stream)",
     "*Load.commit": "(self, entry)",

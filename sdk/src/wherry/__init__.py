@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from wherry.sql.destination import SqlDestination as SqlDestination
     from wherry.sql.dialect import Connection as Connection
     from wherry.sql.dialect import Dialect as Dialect
+    from wherry.sql.dialect import Taker as Taker
     from wherry.sql.dialect import Writer as Writer
 
 _HOME = {
@@ -126,7 +127,7 @@ _HOME = {
     "wherry.rest.source": "RestSource",
     "wherry.sql.compose": "SQL Identifier Literal Part Quoting",
     "wherry.sql.destination": "SqlDestination",
-    "wherry.sql.dialect": "Connection Dialect Writer",
+    "wherry.sql.dialect": "Connection Dialect Taker Writer",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = sorted(_MODULE_OF)

@@ -48,21 +48,29 @@ class LocalFile:
         """The bytes on disk. Raises `TransientError` when they are not those of `version`, before or after."""
         try:
             with open(self.path, "rb", buffering=0) as handle:
-                self._same(handle)
+                self._same(_version(handle))
                 try:
                     yield handle
                 except (DataError, ValueError, OSError) as error:
-                    self._same(handle)  # what is half written need not make sense
+                    self._same(_version(handle))  # what is half written need not make sense
                     if isinstance(error, OSError) and error.errno is not None:
                         raise StreamError(
                             f"file {self.path} cannot be read: {os.strerror(error.errno).lower()}"
                         ) from error
                     raise
-                self._same(handle)
+                self._same(_version(handle))
         except FileNotFoundError:
             raise StreamError(f"file {self.path} is gone", next="run again; removed files are left out") from None
         except PermissionError:
             raise StreamError(f"file {self.path} cannot be read: permission denied", next="grant read access") from None
+
+    def refuse_change(self) -> None:
+        """Raise when what stands under the path is not `version` any more."""
+        try:
+            now = os.stat(self.path)
+        except FileNotFoundError:
+            raise StreamError(f"file {self.path} is gone", next="run again; removed files are left out") from None
+        self._same(Version(now.st_size, now.st_mtime_ns))
 
     def digest(self) -> str:
         """SHA-256 of the bytes on disk, in hex; computed once."""
@@ -84,9 +92,8 @@ class LocalFile:
             return False
         return bool(entry["mtime_ns"] == self.version.mtime_ns) or bool(entry["sha256"] == self.digest())
 
-    def _same(self, handle: IO[bytes]) -> None:
-        now = os.fstat(handle.fileno())
-        if Version(now.st_size, now.st_mtime_ns) != self.version:
+    def _same(self, now: Version) -> None:
+        if now != self.version:
             raise TransientError(f"file {self.rel} changed while it was read", next="run again when it is written")
 
 
@@ -156,3 +163,8 @@ def local_file(path: str, rel: str, format: str | None = None) -> LocalFile | No
 
 def _unreadable(path: str, error: OSError) -> StreamError:
     return StreamError(f"file {path} cannot be read: {os.strerror(error.errno or 0).lower()}")
+
+
+def _version(handle: IO[bytes]) -> Version:
+    found = os.fstat(handle.fileno())
+    return Version(found.st_size, found.st_mtime_ns)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from wherry import Batch, Mark, Run, Selection, StateError, StreamError
+from wherry import Batch, Mark, Piece, Run, Selection, StateError, StreamError
 
 from wherry_source_files.client import LocalFile
 from wherry_source_files.formats import Reader, new_reader
@@ -43,7 +43,7 @@ class Reading:
         self._left = selection.limit
         self._cursor: Cursor | None = None
 
-    def items(self) -> Iterator[Batch | Mark]:
+    def items(self) -> Iterator[Batch | Piece | Mark]:
         """Marks and batches; ends early, without a mark of completeness, when asked to stop."""
         pending = [file for file in self._found.files() if not file.unchanged(self._seen.get(file.rel))]
         yield from self._survey(pending)
@@ -88,9 +88,13 @@ class Reading:
             yield Mark(parts={self._path: tuple(gone)})
             self._seen = {rel: entry for rel, entry in self._seen.items() if rel not in gone}
 
-    def _file(self, file: LocalFile) -> Iterator[Batch | Mark]:
+    def _instead(self, file: LocalFile) -> Iterator[Mark]:
+        """The rows that a changed file had before go."""
         if self._found.many and file.rel in self._seen and self._selection.mode in ("append", "replace"):
             yield Mark(parts={self._path: (file.rel,)})
+
+    def _file(self, file: LocalFile) -> Iterator[Batch | Piece | Mark]:
+        yield from self._instead(file)
         for rows in self._reader(file).batches(file, self._columns()):
             if self._stop.is_set():
                 return

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from wherry import (
     Batch,
     DataError,
     Mark,
+    Piece,
     Progress,
     ReadPlan,
     Selection,
@@ -23,6 +24,7 @@ from wherry import (
 
 from wherry_source_files.config import FilesConfig
 from wherry_source_files.formats import new_reader
+from wherry_source_files.handing import Handing, form_of
 from wherry_source_files.reading import Reading, with_part
 from wherry_source_files.streams import PART, FileStream, identity, streams
 
@@ -73,11 +75,27 @@ class FilesSource(Source):
     def read(self, split: Split) -> Iterator[Batch | Mark]:
         """The exact schema, then the rows of each file that the bookmark does not know, a bookmark after each."""
         (selection,) = split.streams
-        found = next((f for f in streams(self.config) if f.name == selection.stream.path), None)
+        found = self._found(split)
         if found is None:
             raise StreamError(f"stream {selection.stream.path}: its file is gone", next="run again")
         reading = Reading(self.config, found, selection, split.bookmark, self.run)
-        yield from reading.items()
+        yield from cast("Iterator[Batch | Mark]", reading.items())
+
+    def handoff(self, split: Split) -> str | None:
+        """Parquet files may be read by the destination's engine itself."""
+        found = self._found(split)
+        return form_of(found, self.run.handoffs, self.run.least_handoff) if found else None
+
+    def hand_over(self, split: Split, form: str) -> Iterator[Piece | Mark]:
+        """As `read`, a piece a file."""
+        found = self._found(split)
+        if found is None:
+            raise StreamError(f"stream {split.streams[0].stream.path}: its file is gone", next="run again")
+        handing = Handing(self.config, found, split.streams[0], split.bookmark, self.run)
+        yield from cast("Iterator[Piece | Mark]", handing.items())
+
+    def _found(self, split: Split) -> FileStream | None:
+        return next((f for f in streams(self.config) if f.name == split.streams[0].stream.path), None)
 
     def _describe(self, found: FileStream) -> Stream:
         files = found.files()

@@ -21,6 +21,8 @@ from wherry import (
     LeaseError,
     Part,
     Quoting,
+    Taker,
+    Target,
     UsageError,
     WherryError,
     Writer,
@@ -128,6 +130,14 @@ class DuckDBConnection(Connection):
                 self._cursor.execute("rollback")
             except duckdb.Error:  # already rolled back by the engine
                 return
+
+    def taker(self, form: str, table: Identifier, target: Target, load_id: int) -> Taker:
+        from wherry_destination_duckdb.handed import FileTaker
+
+        return FileTaker(self, form, table, target, load_id)
+
+    def interrupt(self) -> None:
+        self._cursor.interrupt()
 
     def writer(self, table: Identifier, schema: pa.Schema) -> Writer:
         self._views += 1

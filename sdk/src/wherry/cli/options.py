@@ -136,6 +136,11 @@ how_options: tuple[Command, ...] = (
     click.option(
         "--max-rejects", type=Rejects(), default="0", show_default=True, help="Rows that may go to TABLE__rejected."
     ),
+    click.option(
+        "--handoff/--no-handoff", default=None,
+        help="Let the destination take rows as the source has them, where that makes the same table.  "
+        "[default: from 32 MB on]",
+    ),
     click.option("--yes", is_flag=True, help="Do what destroys data without asking."),
 )  # fmt: skip
 """How the run goes."""
@@ -192,7 +197,7 @@ def settings(given: Mapping[str, Any]) -> Settings:
     """Settings from parsed options by name; those a command does not have keep their defaults."""
     from wherry.pipeline.prepare import Settings
 
-    names = ("schema", "pipeline", "memory", "workers", "wait", "fail_fast", "max_rejects", "yes")
+    names = ("schema", "pipeline", "memory", "workers", "wait", "fail_fast", "max_rejects", "handoff", "yes")
     return Settings(
         wishes=wishes(given), limits=limits(given), **{n: given[n] for n in names if given.get(n) is not None}
     )

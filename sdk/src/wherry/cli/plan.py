@@ -99,6 +99,8 @@ def _remarks(outlook: Outlook) -> Iterator[tuple[str, str]]:
         yield "·", f"widens {column}: {old} → {new}"
     for column, kind in outlook.added.items():
         yield "·", f"adds {column} {kind}"
+    if outlook.handoff:
+        yield "·", f"handed over: {outlook.handoff}"
     if outlook.without not in (None, "none yet"):
         yield "!", f"the bookmark is not used: {outlook.without}"
     for note in outlook.notes:

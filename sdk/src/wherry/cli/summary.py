@@ -60,7 +60,7 @@ class Words:
 
 def lines(outcome: Outcome, words: Words) -> list[Line]:
     """For standard output: facts on streams, the sum, proposals, a command to look at the rows."""
-    found = [*_facts(outcome), *_unchanged(outcome), _headline(outcome), *_rejected(outcome, words)]
+    found = [*_facts(outcome), *_handed(outcome), *_unchanged(outcome), _headline(outcome), *_rejected(outcome, words)]
     if not outcome.stopped and not outcome.failed:
         rows = {s.stream: s.counts["staged"] for s in outcome.streams}
         found += advice.doubts(outcome.choices, {s.stream: s.notes for s in outcome.streams})
@@ -133,6 +133,15 @@ def _facts(outcome: Outcome) -> list[Line]:
     if len(told) > SHOWN:
         found.append([(f"  and {len(told) - SHOWN:,} more streams", "dim")])
     return found
+
+
+def _handed(outcome: Outcome) -> list[Line]:
+    """Streams whose rows nobody looked at on the way."""
+    forms: dict[str, list[str]] = {}
+    for stream in outcome.streams:
+        if stream.handed and stream.outcome == "committed":
+            forms.setdefault(stream.handed, []).append(stream.stream)
+    return [[(f"  {clean(_names(paths))}: ", ""), (f"handed over: {form}", "dim")] for form, paths in forms.items()]
 
 
 def _way(stream: StreamOutcome) -> str:

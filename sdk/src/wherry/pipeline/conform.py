@@ -104,6 +104,20 @@ class Conformer:
             change = self._change()
             return _batch(fields, columns, batch.num_rows), change
 
+    def not_as_it_is(self, schema: pa.Schema) -> str | None:
+        """Why rows of this schema cannot go into the table unread: a column would not be kept as the source has it."""
+        path = self.selection.stream.path
+        for field in schema if self._kept is None else [f for f in schema if f.name in self._kept]:
+            name = self._names.column(path, field.name)
+            kept = self._stored(field, self._destination.storage(field)[0])
+            at = self.target.schema.get_field_index(name)
+            for known in (self.target.schema.field(at) if at >= 0 else None, self._lived(name)):
+                if known is not None and not _same(known, kept):
+                    return f"column {field.name!r} is {types.show(kept)}, in its table {types.show(known)}"
+            if field.name in self._wanted or field.name in _PASSED or pa.types.is_null(field.type):
+                return f"column {field.name!r} needs a look at its values"
+        return None
+
     def unreadable(self, batch: pa.RecordBatch) -> list[Misfit]:
         """Rows of a source's batch with text that is no text: not UTF-8, or half of a surrogate pair."""
         found: dict[int, Misfit] = {}

@@ -14,6 +14,7 @@ from wherry.contracts.source import Source
 from wherry.contracts.values import Bookmark, Progress, ReadPlan, Selection, Stream
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.conform import Change, Conformer
+from wherry.pipeline.handoff import handoffs, offered
 from wherry.pipeline.names import NameMap, name_map
 from wherry.pipeline.prepare import GONE, Names, Prepared, Settings, prepare
 from wherry.pipeline.select import AGAIN, Choice, adds_again, refuse_unheard
@@ -30,6 +31,7 @@ class Outlook:
     fate: of its table; "rebuilt": made anew aside and put in its place at once.  added: columns and their types.
     widened: column -> (old type, new type).  reads: which rows, in words.  lower, upper: bounds of the cursor, as the
     source writes them.  bookmark: the source's own, if it is used; without: why there is none.  destroys: what goes.
+    handoff: the form in which rows go to the destination as they are; None: they are read.
     """
 
     stream: str
@@ -49,6 +51,7 @@ class Outlook:
     widened: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     destroys: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    handoff: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ def forecast(
     selections = [choice.selection for choice in prepared.choices]
     refuse_unheard(selections, settings.wishes, source.filters)
     bare = {key: envelopes.unwrap(progress) for key, progress in prepared.progress.items()}
+    source.run = replace(source.run, **handoffs(destination, settings))
     with at_source():
         planned = _by_stream(source.plan(selections, bare))
     limits = destination.capabilities
@@ -78,8 +82,18 @@ def forecast(
     for choice in prepared.choices:
         path = choice.selection.stream.path
         table = _Table(choice.selection, destination, session, tables, names.schema, (path, "") in recorded)
-        found.append(_outlook(choice, planned.get(path), table, prepared, bare))
+        outlook = _outlook(choice, planned.get(path), table, prepared, bare)
+        found.append(replace(outlook, handoff=_handoff(source, planned.get(path), table)))
     return found
+
+
+def _handoff(source: Source, planned: _Planned | None, table: _Table) -> str | None:
+    if planned is None or table.unlike is not None:
+        return None
+    path = planned.selection.stream.path
+    splits = [split for split in planned.plan.splits if any(s.stream.path == path for s in split.streams)]
+    with at_source():
+        return offered(source, splits[0]) if len(splits) == 1 else None
 
 
 def _by_stream(plans: Iterable[ReadPlan]) -> dict[str, _Planned]:
@@ -103,6 +117,7 @@ class _Table:
             before = session.schema(target)
         self.exists = before is not None
         conformer = Conformer(selection, replace(target, schema=before or target.schema), destination, tables)
+        self.unlike = conformer.not_as_it_is(stream.schema)
         self.change: Change | None = conformer.announce(stream.schema, firm=True) if len(stream.schema) else None
         self.columns = len(conformer.target.schema)
 

@@ -7,22 +7,23 @@ split; rows, bytes and seconds since the last commit choose which bookmark.
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from wherry.contracts.destination import Load
 from wherry.contracts.loading import Counts, Entry, Receipt
 from wherry.contracts.source import Source
-from wherry.contracts.values import Bookmark, JsonValue, Mark, Selection, Split
-from wherry.errors import DataError, StreamError
+from wherry.contracts.values import Bookmark, JsonValue, Mark, Piece, Selection, Split
+from wherry.errors import DataError, HandOffRefused, StreamError
 from wherry.failpoints import failpoint
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.boundary import LIMIT, Boundary
 from wherry.pipeline.clocks import doubts
 from wherry.pipeline.conform import Conformer, refit, with_position
+from wherry.pipeline.handoff import interruptible
 from wherry.pipeline.names import REJECTED, beside
-from wherry.pipeline.reader import End, Reader, Rows
+from wherry.pipeline.reader import End, Handed, Reader, Rows
 from wherry.pipeline.rejects import Rejects, rejects_of
 from wherry.pipeline.sides import at_destination
 
@@ -74,12 +75,16 @@ class _Lane:
 
 
 class Lane:
-    """One attempt at one split. `run` returns True when the split is done, False when it was stopped."""
+    """One attempt at one split. `run` returns True when the split is done, False when it was stopped.
 
-    def __init__(self, work: Work, split: Split, start: JsonValue, source: Source):
+    form: its rows are handed over in this form, in one load.
+    """
+
+    def __init__(self, work: Work, split: Split, start: JsonValue, source: Source, form: str | None = None):
         self.work = work
         self.split = split
         self.source = source
+        self._form = form
         self._start = envelopes.open_(start)
         self._bookmark: Bookmark = split.bookmark
         self._at_bookmark = True
@@ -98,19 +103,19 @@ class Lane:
         self._commits = 0
         for selection in split.streams:
             self._add(selection)
-        self._whole = any(s.mode == "history" and self._is_whole(s) for s in split.streams)
+        self._whole = form is not None or any(s.mode == "history" and self._is_whole(s) for s in split.streams)
 
     def run(self) -> bool:
         """Move the split's rows; raises whatever ended it, with nothing uncommitted left behind."""
         context = self.work.context
-        reader = Reader(self.source, self.split, context.budget, context.stop, context.watch)
+        reader = Reader(self.source, self.split, context.budget, context.stop, context.watch, self._form)
         try:
             for item in reader.items(self._idle):
                 if isinstance(item, End):
                     return self._end(item, reader)
-                if isinstance(item, Rows):
+                if isinstance(item, (Rows, Handed)):
                     try:
-                        self._rows_read(item)
+                        self._rows_read(item) if isinstance(item, Rows) else self._take(item.piece)
                     finally:
                         reader.done(item)
                     if self._sampled():
@@ -203,7 +208,9 @@ class Lane:
             lane = self._streams[path]
             lane.schema = mark.stream.schema
             lane.conformer.schema = mark.stream.schema
-            self._report_change(path, lane, lane.conformer.announce(mark.stream.schema))
+            if self._form and (why := lane.conformer.not_as_it_is(lane.schema)):
+                raise HandOffRefused(why)
+            self._report_change(path, lane, lane.conformer.announce(lane.schema, firm=self._form is not None))
         elif (selection := self.work.appears(mark.stream)) is not None:
             self._add(selection)
         else:
@@ -291,6 +298,28 @@ class Lane:
             load.present(lane.name, keys.select(list(lane.target.key)), item.present)
         lane.keys += keys.num_rows
         self._changed, self._at_bookmark = True, False
+
+    def _take(self, piece: Piece) -> None:
+        """Rows that go on as they are; counted by the source, else by the destination."""
+        path, context = piece.stream, self.work.context
+        lane = self._stream(path)
+        failpoint("K02")
+        self._begun = self._begun or time.time_ns() // 1000
+        with self._at_destination(f"to take rows of {path}"):
+            load = self._prepare(path, lane)
+            with nullcontext() if piece.unchanged is None else interruptible(context.stop, load.interrupt):
+                taken = load.take(lane.name, self._form or "", piece)
+        if piece.unchanged is not None:
+            piece.unchanged()
+        rows, counts = taken if piece.rows is None else piece.rows, lane.counts
+        lane.counts = replace(
+            counts, read=counts.read + rows, mapped=counts.mapped + rows, bytes=counts.bytes + piece.size
+        )
+        lane.total, lane.handed = lane.total + rows, lane.handed + rows
+        self._read, self._rows, self._bytes = self._read + rows, self._rows + rows, self._bytes + piece.size
+        self.work.count(rows, 0)
+        self._changed, self._at_bookmark = True, False
+        context.events.batch_loaded(stream=path, rows=rows, bytes=piece.size)
 
     def _settle(self) -> None:
         """Give up what is not committed, and with it the plan: what is committed stands under its bookmark, so that the

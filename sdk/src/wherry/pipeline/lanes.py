@@ -13,6 +13,7 @@ from itertools import zip_longest
 from wherry.contracts.source import Source
 from wherry.contracts.values import Split
 from wherry.errors import (
+    HandOffRefused,
     LeaseError,
     SourceError,
     Stopped,
@@ -22,6 +23,7 @@ from wherry.errors import (
 )
 from wherry.failpoints import failpoint
 from wherry.limits import exhausted
+from wherry.pipeline.handoff import form_of
 from wherry.pipeline.lane import Lane
 from wherry.pipeline.patience import Patience, Tries
 from wherry.pipeline.watch import Interrupt
@@ -160,11 +162,28 @@ class Lanes:
                         split, done = work.resume(split)
                     if split.bookmark != before:
                         tries.progressed()
-                return done or Lane(work, split, work.envelope(split), holder.get()).run()
+                return done or self._attempt(work, split, holder)
             except TransientError as error:
                 holder.drop()
                 if not tries.again(error):
                     return False
+
+    def _attempt(self, work: Work, split: Split, holder: _Holder) -> bool:
+        """Hand the split over where that can be, else, or where it turns out that it cannot, read it."""
+        form = form_of(work, split, holder.get())
+        if form is not None:
+            try:
+                done = Lane(work, split, work.envelope(split), holder.get(), form).run()
+            except HandOffRefused as error:
+                work.read_instead(split, form, error)
+            except WherryError:
+                if not self._context.stop.is_set():
+                    raise
+                return False  # its statement was interrupted
+            else:
+                work.handed(split, form, done)
+                return done
+        return Lane(work, split, work.envelope(split), holder.get()).run()
 
     def _finish(self, work: Work, stopped: bool = False) -> None:
         with self._lock:

@@ -33,6 +33,8 @@ class StreamOutcome:
     """What the source said of it when the run was planned, one line each."""
     aside: bool = False
     """It failed or was stopped while its table was made anew: what was loaded is not in the table that readers see."""
+    handed: str | None = None
+    """The form in which its rows were handed over; None: they were read."""
     kept: str | None = None
     """Of a stream that failed: the cursor's value at which its bookmark stands."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from wherry.contracts.source import Source
-from wherry.contracts.values import Batch, Bookmark, Mark, Split
+from wherry.contracts.values import Batch, Bookmark, Mark, Piece, Split
 from wherry.errors import SourceError, Stopped
 from wherry.pipeline.arrow import batches, pinned
 from wherry.pipeline.budget import Budget
@@ -36,6 +36,14 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Handed:
+    """A piece of a hand-over; `size` as in `Rows`."""
+
+    piece: Piece
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The read is over: by itself, because it was stopped, or by an error."""
 
@@ -43,20 +51,26 @@ class End:
     stopped: bool = False
 
 
-Item = Rows | Mark | End
+Item = Rows | Handed | Mark | End
 
 
 class Reader:
     """Runs `source.read(split)` on a thread of its own, `acknowledge` included; `items()` gives what it read.
 
+    form: it is `source.hand_over(split, form)` instead.
+
     The source is used by this thread alone until `close` returns.
     """
 
-    def __init__(self, source: Source, split: Split, budget: Budget, stop: threading.Event, watch: Watch | None = None):
+    def __init__(
+        self, source: Source, split: Split, budget: Budget, stop: threading.Event, watch: Watch | None = None,
+        form: str | None = None,
+    ):  # fmt: skip
         self._source = source
         self._watch = watch or Watch(Limits(), None, stop)
         self._left = False
         self._split = split
+        self._form = form
         self._budget = budget
         self._stop = stop
         self._cancel = threading.Event()
@@ -88,7 +102,7 @@ class Reader:
                     self._left = self._watch.left = True
                     return End(error=self._watch.verdict, stopped=True)
 
-    def done(self, rows: Rows) -> None:
+    def done(self, rows: Rows | Handed) -> None:
         """The writer no longer holds these rows."""
         self._budget.release(self, rows.size)
 
@@ -104,13 +118,13 @@ class Reader:
             self._thread.join(timeout=10)
         while not self._items.empty():
             item = self._items.get()
-            if isinstance(item, Rows):
+            if isinstance(item, (Rows, Handed)):
                 self.done(item)
 
     def _run(self) -> None:
-        items: Iterator[Batch | Mark] | None = None
+        items: Iterator[Batch | Piece | Mark] | None = None
         try:
-            items = self._source.read(self._split)
+            items = self._read()
             for item in items:
                 if not self._pass_on(item):
                     break
@@ -130,6 +144,12 @@ class Reader:
                 with contextlib.suppress(Exception):
                     close()
 
+    def _read(self) -> Iterator[Batch | Piece | Mark]:
+        if self._form is None:
+            yield from self._source.read(self._split)
+        else:
+            yield from self._source.hand_over(self._split, self._form)
+
     def _put(self, item: Item) -> bool:
         """Hand on, once the writer has room for it; False when nobody wants it any more."""
         while not self._cancel.is_set():
@@ -147,9 +167,11 @@ class Reader:
         while not self._acks.empty():
             self._source.acknowledge(self._split, self._acks.get())
 
-    def _pass_on(self, item: Batch | Mark) -> bool:
+    def _pass_on(self, item: Batch | Piece | Mark) -> bool:
         if isinstance(item, Mark):
             return self._put(item)
+        if isinstance(item, Piece):
+            return self._pass_piece(item)
         if not isinstance(item, Batch):
             raise SourceError(f"read() yielded a {type(item).__name__}; a Batch or a Mark is expected")
         held = 0
@@ -167,6 +189,15 @@ class Reader:
         if rejected is not None and not self._put(Rows(item.stream, pa.RecordBatch.from_pylist([]), 0, rejected)):
             return False
         return item.bookmark is None or self._put(Mark(bookmark=item.bookmark))
+
+    def _pass_piece(self, piece: Piece) -> bool:
+        held = len(piece.data) if isinstance(piece.data, (bytes, bytearray, memoryview)) else 0
+        if not self._budget.acquire(self, held, self._cancel):
+            return False
+        if self._put(Handed(piece, held)):
+            return True
+        self._budget.release(self, held)
+        return False
 
     def _pieces(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """The batch, cut when it is far larger than this lane's share, so that the writer's copies stay small."""

@@ -17,6 +17,7 @@ from wherry.errors import TransientError, WherryError
 from wherry.failpoints import failpoint
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.budget import Budget
+from wherry.pipeline.handoff import handoffs
 from wherry.pipeline.lanes import Lanes
 from wherry.pipeline.names import SAMPLE, name_map
 from wherry.pipeline.outcome import Outcome
@@ -50,7 +51,7 @@ def sync(
     planner = new_source()
     given = planner.run = Run(
         stop=stop, memory=settings.memory, shared=settings.shared, folder=settings.folder, conceal=settings.conceal,
-        resting=watch.resting,
+        resting=watch.resting, **handoffs(destination, settings),
     )  # fmt: skip
     destination.tell = lambda text: events.message(level="warning", text=text)
     destination.memory = settings.memory // 2  # a quarter is the lanes' byte budget, the rest for what is in flight

@@ -14,7 +14,7 @@ from wherry.contracts.loading import Applied, Counts, Entry, Target
 from wherry.contracts.source import Run, Source
 from wherry.contracts.values import Bookmark, JsonValue, Progress, ReadPlan, Selection, Split, Stream
 from wherry.contracts.wire import from_json, to_json
-from wherry.errors import StateError
+from wherry.errors import HandOffRefused, StateError
 from wherry.pipeline import boundary
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.budget import Budget
@@ -86,6 +86,8 @@ class Work:
         self._sealed: dict[str, JsonValue] = self._starting_envelopes()
         self._shared = self._known_before()
         self._drawn: dict[str, dict[str, list[Any]]] = {}
+        self.refused: set[str] = set()
+        """Keys of splits that cannot be handed over, as it turned out."""
         done = known.done if self.resumed else frozenset()
         self.waiting = [s for s in self.plan.splits if s.key not in done]
         self._left = {s.key for s in self.waiting}
@@ -206,6 +208,24 @@ class Work:
                 self._sealed[split.key] = stored[split.key]
             bookmark = envelopes.open_(self._sealed[split.key]).get("source")
             return replace(split, bookmark=bookmark), seen.open is None or split.key in seen.done
+
+    def read_instead(self, split: Split, form: str, why: HandOffRefused) -> None:
+        """A hand-over was given up: what it made of a table that is built aside is forgotten, types included."""
+        self.refused.add(split.key)
+        path = split.streams[0].stream.path
+        text = f"{path}: not handed over as {form}, but read: {why.message}"
+        self.context.events.message(level="info", text=text)
+        with self._lock:
+            self._conformers.pop(path, None)
+            if self.generation is not None and self.rebuilds:
+                self.plan, self.generation, self.resumed = replace(self.plan, id=uuid.uuid4().hex), None, False
+                self._sealed = self._starting_envelopes()
+
+    def handed(self, split: Split, form: str, done: bool) -> None:
+        """Take down that a split was handed over."""
+        path = split.streams[0].stream.path
+        if done and path in self.context.outcomes:
+            self.context.outcomes[path].handed = form
 
     def conformer(self, selection: Selection) -> Conformer:
         """The stream's way into its table, shared by the plan's lanes."""

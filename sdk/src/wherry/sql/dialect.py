@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from wherry.errors import HandOffRefused
 from wherry.sql.compose import SQL, Identifier, Literal, Part, Quoting, names
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from wherry.contracts.loading import Lease
+    from wherry.contracts.loading import Lease, Target
 
 _LOCKS: defaultdict[tuple[str, ...], threading.RLock] = defaultdict(threading.RLock)
 _LOCKS_LOCK = threading.Lock()
@@ -42,6 +43,26 @@ class Writer(ABC):
 
     def drop(self) -> None:
         """Forget what was kept back and end a transfer that is under way."""
+
+
+class Taker(ABC):
+    """Rows of a hand-over on their way into one table, in a form that the engine takes as it is. Used by one thread.
+
+    occupies: as of a `Writer`.
+    """
+
+    occupies = True
+
+    @abstractmethod
+    def take(self, data: Any) -> int:
+        """Take what a piece brought; how many rows are in by now. Raises `HandOffRefused` for what does not fit."""
+
+    @abstractmethod
+    def finish(self) -> int:
+        """End the transfer; how many rows the engine says it took since the last call."""
+
+    def drop(self) -> None:
+        """End a transfer that is under way."""
 
 
 class Connection(ABC):
@@ -77,6 +98,17 @@ class Connection(ABC):
     @abstractmethod
     def writer(self, table: Identifier, schema: pa.Schema) -> Writer:
         """A way to put Arrow rows of this schema into the columns of the same names, as fast as the engine can."""
+
+    def taker(self, form: str, table: Identifier, target: Target, load_id: int) -> Taker:
+        """A way to take rows in one of the forms that the destination's capabilities name.
+
+        The table has the target's columns, in its types, and `_wherry_load_id` if the target keeps it: it becomes
+        `load_id`. A transaction is open.
+        """
+        raise HandOffRefused(f"{form} is not known here")
+
+    def interrupt(self) -> None:
+        """Make the statement that is under way fail soon. Called from another thread."""
 
     def ping(self) -> None:
         """Say something small to the server, now and then, so that nobody on the way takes the connection for dead."""

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from wherry.contracts.destination import Load
 from wherry.contracts.loading import Applied, Counts, Entry, Receipt, Target
-from wherry.contracts.values import ReadPlan, Split
-from wherry.errors import DestinationError, StateError
+from wherry.contracts.values import Piece, ReadPlan, Split
+from wherry.errors import DestinationError, HandOffRefused, StateError
 from wherry.failpoints import failpoint
 from wherry.sql import state
 from wherry.sql.apply import Work, apply
@@ -65,12 +65,19 @@ class SqlLoad(Load):
 
     def write(self, stream: str, rows: pa.RecordBatch) -> None:
         stage = self._stage(stream)
-        if stage.direct:
-            self._begin()
-        if self._writing is not stage:
-            self._rest()
-            self._writing = stage if stage.occupies else None
+        self._turn_to(stage)
         stage.write(rows)
+
+    def take(self, stream: str, form: str, piece: Piece) -> int:
+        stage = self._stage(stream)
+        if not stage.direct:
+            raise HandOffRefused("rows do not go straight into the table")
+        stage.begin_taking(form)
+        self._turn_to(stage)
+        return stage.take(piece)
+
+    def interrupt(self) -> None:
+        self._connection.interrupt()
 
     def idle(self) -> None:
         self._connection.ping()
@@ -133,6 +140,14 @@ class SqlLoad(Load):
 
     def _all(self) -> list[Stage | Present]:
         return [*self._stages.values(), *self._present.values()]
+
+    def _turn_to(self, stage: Stage) -> None:
+        """Rows of this stream come next."""
+        if stage.direct:
+            self._begin()
+        if self._writing is not stage:
+            self._rest()
+            self._writing = stage if stage.occupies else None
 
     def _rest(self) -> None:
         """Free the connection from the transfer that is under way."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pyarrow as pa
 
 from wherry.contracts.loading import Target
-from wherry.contracts.values import LOAD_ID, OP, POSITION, UNSET
+from wherry.contracts.values import LOAD_ID, OP, POSITION, UNSET, Piece
 from wherry.errors import DataError
 from wherry.sql.compose import Identifier
 from wherry.sql.ddl import difference
-from wherry.sql.dialect import Connection, Dialect, Writer
+from wherry.sql.dialect import Connection, Dialect, Taker, Writer
 
 AT = "_wherry_at"
 """In staging of a history target: the cursor's time in UTC microseconds, null where there is none."""
@@ -55,7 +55,8 @@ class Stage:
         self._connection = connection
         self._dialect = dialect
         self._schema = self._wanted(target)
-        self._writer: Writer | None = None
+        self._writer: Writer | Taker | None = None
+        self._form: str | None = None
 
     def _wanted(self, target: Target) -> pa.Schema:
         if not self.direct:
@@ -84,11 +85,28 @@ class Stage:
 
     def write(self, rows: pa.RecordBatch) -> None:
         """Hand rows to the engine."""
-        self._made().write(self._conform(rows))
+        writer = self._made()
+        assert isinstance(writer, Writer)
+        writer.write(self._conform(rows))
 
-    def _made(self) -> Writer:
+    def begin_taking(self, form: str) -> None:
+        """Rows come in this form from now on."""
+        if self._form != form:
+            self.finish()
+            self._form, self._writer = form, None
+
+    def take(self, piece: Piece) -> int:
+        """Hand the engine what needs no conforming; how many rows are in."""
+        taker = self._made()
+        assert isinstance(taker, Taker)
+        return taker.take(piece.data)
+
+    def _made(self) -> Writer | Taker:
         if self._writer is None:
-            self._writer = self._connection.writer(self.table, self._schema)
+            if self._form is None:
+                self._writer = self._connection.writer(self.table, self._schema)
+            else:
+                self._writer = self._connection.taker(self._form, self.table, self.target, self._load_id)
         return self._writer
 
     def finish(self) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from wherry.testing.faults import Faults as Faults
     from wherry.testing.faults import hang as hang
     from wherry.testing.faults import slow as slow
+    from wherry.testing.handoff import HandOffRun as HandOffRun
+    from wherry.testing.handoff import handed_and_read as handed_and_read
+    from wherry.testing.handoff import handoff_differences as handoff_differences
     from wherry.testing.harness import run_sync as run_sync
     from wherry.testing.memory import MemoryDestination as MemoryDestination
     from wherry.testing.memory import MemorySource as MemorySource
@@ -32,6 +35,7 @@ _HOME = {
     "wherry.testing.compare": "differences digest tables_equal",
     "wherry.testing.destination_suite": "DestinationSuite",
     "wherry.testing.faults": "Faults hang slow",
+    "wherry.testing.handoff": "HandOffRun handed_and_read handoff_differences",
     "wherry.testing.harness": "run_sync",
     "wherry.testing.memory": "MemoryDestination MemorySource MemoryStream Store",
     "wherry.testing.reading": "select",
