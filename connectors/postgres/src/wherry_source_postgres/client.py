@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from wherry import SQL, AuthError, Literal, Quoting, SourceError, TransientError, UsageError, WherryError
+from wherry import (
+    SQL,
+    AuthError,
+    Literal,
+    Part,
+    Quoting,
+    SourceError,
+    StreamError,
+    TransientError,
+    UsageError,
+    WherryError,
+)
 
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.failures import no_tls, translated
@@ -25,7 +36,7 @@ from wherry_source_postgres.watched import watched
 
 T = TypeVar("T")
 _BEGIN = SQL("""
-begin isolation level repeatable read read only;
+begin isolation level repeatable read read only;{shared}
 set local statement_timeout = {milliseconds};
 set local lock_timeout = {lock};
 set local datestyle = 'ISO, YMD';
@@ -36,6 +47,7 @@ set local extra_float_digits = 3;
 set local idle_in_transaction_session_timeout = 0;
 set local standard_conforming_strings = on;
 """)
+_SHARED = SQL(" set transaction snapshot {name};")
 _HOLDER = r"""
     select a.pid, a.usename, a.application_name, a.state,
            left(regexp_replace(regexp_replace(a.query, '[''$].*', '…'), '\s+', ' ', 'g'), 100)
@@ -59,21 +71,40 @@ class Client:
         self._connection: asyncpg.Connection[Any] | None = None
 
     @contextlib.contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """A read-only transaction around several queries; not nested."""
-        limits = {"milliseconds": self.config.statement_timeout * 1000, "lock": round(self.config.lock_timeout * 1000)}
-        begin = _BEGIN(**{name: Literal(value) for name, value in limits.items()}).render(Quoting())
-        connection = self._connected()
-        with self._errors():
-            self._pid = 0
-            self._ask(connection.execute(begin))
-            self._pid = self._ask(connection.fetchval("select pg_backend_pid()"))
+    def snapshot(self, shared: str | None = None) -> Iterator[None]:
+        """A read-only transaction around several queries; not nested. shared: what `export` of another client gave."""
+        self._begin(shared)
         try:
             yield
         finally:
             if self._connection is not None and not self._connection.is_closed():
                 with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                     self._run(self._connection.execute("rollback", timeout=_PATIENCE))
+
+    def export(self) -> str:
+        """Begin a transaction that stays open until `close`; the name under which others may see what it sees."""
+        self._begin()
+        return str(self.fetch("select pg_export_snapshot() as name")[0]["name"])
+
+    def _begin(self, shared: str | None = None) -> None:
+        values: dict[str, Part] = {
+            "milliseconds": Literal(self.config.statement_timeout * 1000),
+            "lock": Literal(round(self.config.lock_timeout * 1000)),
+            "shared": SQL("") if shared is None else _SHARED(name=Literal(shared)),
+        }
+        connection = self._connected()
+        with self._errors():
+            self._pid = 0
+            try:
+                self._ask(connection.execute(_BEGIN(**values).render(Quoting())))
+            except (asyncpg.InvalidParameterValueError, asyncpg.UndefinedObjectError) as error:
+                if shared is None:
+                    raise
+                raise StreamError(
+                    "the snapshot that all splits share is gone: the session that held it was ended",
+                    next="run it again",
+                ) from error
+            self._pid = self._ask(connection.fetchval("select pg_backend_pid()"))
 
     def fetch(self, sql: str, *arguments: Any, subject: str = "") -> list[Any]:
         """All rows of a query inside `snapshot`. subject: what it is about, for messages."""

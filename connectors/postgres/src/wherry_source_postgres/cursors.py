@@ -69,23 +69,23 @@ def plan(client: Client, selection: Selection, known: Progress, here: Origin) ->
     """The next window of a selection with a cursor; None when its rows can have no news. here: where the server is."""
     path = selection.stream.path
     bookmark = None if path in known.missing else known.bookmark
-    _check(selection, bookmark)
-    if known.open is not None and path not in known.missing and _resumable(known.open, selection):
+    check(selection, bookmark)
+    if known.open is not None and path not in known.missing and resumable(known.open, selection):
         return known.open
     with client.snapshot():
-        exact = _canonical(client, selection)
-        _refuse_restored(client, exact, bookmark, here)
-        upper, ahead = _upper(client, exact, bookmark)
-        if upper is None and bookmark is not None:
-            if not _reads_nulls(selection):
+        exact = canonical(client, selection)
+        refuse_restored(client, exact, bookmark, here)
+        until, ahead = upper(client, exact, bookmark)
+        if until is None and bookmark is not None:
+            if not reads_nulls(selection):
                 return None
-            upper = bookmark["value"]
-        detail = {"from": bookmark, "start": exact.start, "upper": upper}
+            until = bookmark["value"]
+        detail = {"from": bookmark, "start": exact.start, "upper": until}
         text = _text(client, exact, bookmark, detail)
-    stream = replace(selection.stream, ordered=_ordered(selection), notes=_notes(selection, upper, ahead))
+    stream = replace(selection.stream, ordered=_ordered(selection), notes=notes(selection, until, ahead))
     selection = replace(selection, stream=stream)
     split = Split(key=path, streams=(selection,), bookmark=bookmark, detail=detail | {"text": text})
-    after = _bookmark(selection, upper, text) | ({"origin": here} if here else {})
+    after = bookmark_at(selection, until, text, here)
     if bookmark is not None and {**after, "origin": None} == {**bookmark, "origin": None}:
         after = bookmark  # nothing new: it stays the same to the byte
     return ReadPlan(key=path, splits=(split,), after=after)
@@ -108,15 +108,15 @@ def passes(split: Split) -> list[Pass]:
     known = tuple((bookmark or {}).get("text", ()))
     column, text = column_of(selection), tuple(sorted({*known, *detail["text"]}))
     ordered = selection.stream.ordered
-    main = Pass(_window(selection, detail["upper"]), text, column if ordered else None, ordered)
-    fresh = bookmark == detail["from"] and _reads_nulls(selection)
+    main = Pass(window(selection, detail["upper"]), text, column if ordered else None, ordered)
+    fresh = bookmark == detail["from"] and reads_nulls(selection)
     empty = [Pass((SQL("{column} is null")(column=column),), text)] if fresh else []
     if bookmark is None or bookmark["value"] is None:
         return empty + ([] if detail["upper"] is None else [main])
     value = literal(bookmark["value"], selection)
     if selection.lookback:  # a bookmark before the one that this window began at would look back further than that did
-        back = _bounded(_bounded(main, SQL("<"), column, value), SQL(">="), column, _back(value, selection))
-        return [*empty, replace(back, bookmarks=False), _bounded(main, SQL(">="), column, value)]
+        earlier = _bounded(_bounded(main, SQL("<"), column, value), SQL(">="), column, back(value, selection))
+        return [*empty, replace(earlier, bookmarks=False), _bounded(main, SQL(">="), column, value)]
     if set(known) == set(text):
         return [*empty, _bounded(main, SQL(">="), column, value)]
     # rows of the boundary come as they came before, so that the pipeline recognises them
@@ -185,13 +185,18 @@ def _base(selection: Selection) -> str:
     return str((field(selection).metadata or {}).get(BASE, b"").decode())
 
 
+def bookmark_at(selection: Selection, value: str | None, text: list[str], here: Origin) -> dict[str, Any]:
+    """The bookmark at a value of the cursor. here: where the server is."""
+    return _bookmark(selection, value, text) | ({"origin": here} if here else {})
+
+
 def _bookmark(selection: Selection, value: str | None, text: list[str]) -> dict[str, Any]:
     base = _base(selection)
     kept: dict[str, Any] = {"zone": _ZONES[base]} if base in _ZONES else {}
     return {"cursor": selection.cursor, "type": base, "value": value} | kept | ({"text": sorted(text)} if text else {})
 
 
-def _check(selection: Selection, bookmark: Any) -> None:
+def check(selection: Selection, bookmark: Any) -> None:
     """The cursor is a column that can be one, and the one of the bookmark."""
     path, cursor = selection.stream.path, selection.cursor or ""
     next = (
@@ -223,15 +228,15 @@ def _family(base: str) -> str:
     return "text" if base in {"text", "varchar"} else base
 
 
-def _resumable(plan: ReadPlan, selection: Selection) -> bool:
+def resumable(plan: ReadPlan, selection: Selection) -> bool:
     """Whether an open plan is gone on with. One that has not got anywhere is made anew: up to what there is now."""
-    if not plan.splits or plan.after is None or plan.splits[0].detail is None:
+    if len(plan.splits) != 1 or plan.after is None or "from" not in (plan.splits[0].detail or {}):
         return False
     (split,) = plan.splits
     return split.streams[0].cursor == selection.cursor and split.bookmark != split.detail.get("from")
 
 
-def _canonical(client: Client, selection: Selection) -> Selection:
+def canonical(client: Client, selection: Selection) -> Selection:
     """`start` and `end` as the server writes them, so that "yesterday" means one day for the whole plan."""
     for key in ("start", "end"):
         value = getattr(selection, key)
@@ -244,7 +249,7 @@ def _canonical(client: Client, selection: Selection) -> Selection:
     return selection
 
 
-def _refuse_restored(client: Client, selection: Selection, bookmark: Any, here: Origin) -> None:
+def refuse_restored(client: Client, selection: Selection, bookmark: Any, here: Origin) -> None:
     """Raise when the server has gone back behind the bookmark; when it has another history, unless the bookmark's rows
     are there."""
     if not moved(client, selection, bookmark, here) or bookmark["value"] is None:
@@ -259,7 +264,7 @@ def _refuse_restored(client: Client, selection: Selection, bookmark: Any, here: 
         )  # fmt: skip
 
 
-def _upper(client: Client, selection: Selection, bookmark: Any) -> tuple[str | None, bool]:
+def upper(client: Client, selection: Selection, bookmark: Any) -> tuple[str | None, bool]:
     """The greatest cursor value of the window, and whether it lies ahead of the server's clock.
 
     None if there is none, or none at or after the bookmark.
@@ -272,7 +277,7 @@ def _upper(client: Client, selection: Selection, bookmark: Any) -> tuple[str | N
             f"{path}.{cursor} ends at {value}, before its bookmark {bookmark['value']}: restored or made anew?",
         )
     if selection.end is not None:
-        value, behind, ahead = _greatest(client, selection, bookmark, _until(selection))
+        value, behind, ahead = _greatest(client, selection, bookmark, until(selection))
     if value in _ENDLESS:
         raise DataError(
             f"{path}.{cursor} holds {value}: as a bookmark it would hide all later rows",
@@ -312,11 +317,17 @@ def _text(client: Client, selection: Selection, bookmark: Any, detail: dict[str,
     """Columns that have to be text because a row of the window, or of an earlier one, asks for it."""
     schema, path = selection.stream.schema, selection.stream.path
     known = [] if bookmark is None else [n for n in bookmark.get("text", ()) if n in schema.names]
+    split = Split(key=path, streams=(selection,), bookmark=bookmark, detail=detail | {"text": known})
+    return texts(client, selection, known, passes(split))
+
+
+def texts(client: Client, selection: Selection, known: Sequence[str], parts: Sequence[Pass]) -> list[str]:
+    """Columns that have to be text because a row of these parts asks for it, and those known before."""
+    schema, path = selection.stream.schema, selection.stream.path
     asked = {n: unfit(schema.field(n)) for n in selection.columns or schema.names if n not in known}
     tests = {name: test for name, test in asked.items() if test is not None}
     found = set(known)
-    split = Split(key=path, streams=(selection,), bookmark=bookmark, detail=detail | {"text": known})
-    for part in passes(split) if tests else ():
+    for part in parts if tests else ():
         columns = [SQL("coalesce(bool_or({test}), false)")(test=test) for test in tests.values()]
         sql = _UNFIT(columns=columns, table=table(selection), where=where(selection, part.bounds)).render(Quoting())
         (row,) = client.fetch(sql, subject=path)
@@ -337,12 +348,13 @@ def _indexed(selection: Selection) -> bool:
     return (field(selection).metadata or {}).get(INDEX) == b"1" and _base(selection) not in _TEXTS
 
 
-def _reads_nulls(selection: Selection) -> bool:
+def reads_nulls(selection: Selection) -> bool:
+    """Whether rows are read that have no value in the cursor."""
     return field(selection).nullable and selection.start is None and selection.nulls != "exclude"
 
 
-def _notes(selection: Selection, upper: str | None, ahead: bool) -> tuple[str, ...]:
-    """What a user should know about this cursor, one line each."""
+def notes(selection: Selection, upper: str | None, ahead: bool) -> tuple[str, ...]:
+    """What a user should know about this cursor, one line each. upper: its greatest value; ahead: of the clock."""
     notes, cursor, base = list(selection.stream.notes), selection.cursor, _base(selection)
     if field(selection).nullable and selection.nulls == "include" and selection.start is None:
         notes.append(
@@ -369,7 +381,8 @@ def _notes(selection: Selection, upper: str | None, ahead: bool) -> tuple[str, .
     return tuple(notes)
 
 
-def _window(selection: Selection, upper: str | None) -> tuple[Part, ...]:
+def window(selection: Selection, upper: str | None) -> tuple[Part, ...]:
+    """From the user's `start` up to a value of the cursor, that included; None: to the end."""
     column, bounds = column_of(selection), []
     if selection.start is not None:
         bounds.append(SQL("{column} >= {value}")(column=column, value=literal(selection.start, selection)))
@@ -378,7 +391,8 @@ def _window(selection: Selection, upper: str | None) -> tuple[Part, ...]:
     return tuple(bounds)
 
 
-def _until(selection: Selection) -> tuple[Part, ...]:
+def until(selection: Selection) -> tuple[Part, ...]:
+    """Up to the user's `end`, that excluded."""
     end = literal(selection.end or "", selection)
     return (SQL("{column} < {end}")(column=column_of(selection), end=end),)
 
@@ -388,10 +402,11 @@ def _bounded(main: Pass, relation: SQL, column: Part, value: Part) -> Pass:
     return replace(main, bounds=(bound, *main.bounds))
 
 
-def _back(value: Part, selection: Selection) -> Part:
+def back(value: Part, selection: Selection) -> Part:
+    """The value of the cursor that lies the look-back before `value`."""
     base = _base(selection)
     amount: int | float = int(selection.lookback) if float(selection.lookback).is_integer() else selection.lookback
     if base in _NUMBERS:
         return SQL("{value} - {amount}")(value=value, amount=Literal(amount))
-    back = SQL("({value} - make_interval(secs => {amount}))::{type}")
-    return back(value=value, amount=Literal(amount), type=Identifier("pg_catalog", base))
+    before = SQL("({value} - make_interval(secs => {amount}))::{type}")
+    return before(value=value, amount=Literal(amount), type=Identifier("pg_catalog", base))

@@ -26,13 +26,14 @@ from wherry import (
     WherryError,
 )
 
-from wherry_source_postgres import catalog, cursors, origin, queries
+from wherry_source_postgres import catalog, cursors, origin, queries, splits
 from wherry_source_postgres.client import Client
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.cursors import Pass
 from wherry_source_postgres.decode import Decoder, as_text
 from wherry_source_postgres.origin import Origin
 from wherry_source_postgres.queries import unfit
+from wherry_source_postgres.splits import Splits
 from wherry_source_postgres.streams import streams
 from wherry_source_postgres.types import READ, TYPE
 
@@ -54,6 +55,7 @@ class PostgresSource(Source):
     def __init__(self, config: PostgresConfig) -> None:
         super().__init__(config)
         self._client = Client(config)
+        self._splits = Splits(config)
 
     def identity(self) -> tuple[str, str]:
         """(database, postgresql://host:port/database), as typed."""
@@ -69,12 +71,13 @@ class PostgresSource(Source):
         return streams(catalog.load(self._client, list(only)))
 
     def plan(self, selected: Sequence[Selection], progress: Mapping[str, Progress]) -> Iterable[ReadPlan]:
-        """One plan and one split a stream; with a cursor a window up to its greatest value now."""
+        """One plan a stream: with a cursor a window up to its greatest value now; in several splits if it is large."""
         here: Origin | None = None
+        self._splits.measure(self._client, selected)
         for selection in selected:
             path = selection.stream.path
             if selection.cursor is None or selection.mode == "replace":
-                yield ReadPlan(key=path, splits=(Split(key=path, streams=(selection,)),))
+                yield splits.whole(self._client, self._splits, selection, progress.get(path, Progress()))
                 continue
             if here is None:
                 here = origin.now(self._client) if selection.stream.incarnation else {}
@@ -84,22 +87,36 @@ class PostgresSource(Source):
     def read(self, split: Split) -> Iterator[Batch | Mark]:
         """Rows of one split, all from one snapshot; a mark that changes the stream comes before its rows."""
         selection = split.streams[0]
-        incremental = split.detail is not None
-        if incremental and "error" in split.detail:
-            raise WherryError.from_json(split.detail["error"])
+        detail = split.detail or {}
+        if "error" in detail:
+            raise WherryError.from_json(detail["error"])
+        cursor = selection.cursor if detail and selection.mode != "replace" else None
         schema = _selected(selection)
         read = False
-        with self._client.snapshot():
-            for part in cursors.passes(split) if incremental else [Pass()]:
+        with self._client.snapshot(detail.get("snapshot")):
+            yield from self._keys(split, schema)
+            for part in _passes(split):
                 if self.run.stop.is_set():
                     return
-                for item in self._rows(selection, schema, part, selection.cursor if incremental else None):
+                for item in self._rows(selection, schema, part, cursor):
                     read = read or isinstance(item, Batch)
                     yield item
-        if not incremental and selection.limit is None and not self.run.stop.is_set():
-            if not read:
+        if cursor is None and selection.limit is None and not self.run.stop.is_set():
+            if not read and not detail:
                 self._refuse_hidden(selection)
             yield Mark(complete=(selection.stream.path,))
+
+    def _keys(self, split: Split, schema: pa.Schema) -> Iterator[Batch | Mark]:
+        """The keys that are left where finished splits of an interrupted run have read."""
+        part, selection = splits.keys(split), split.streams[0]
+        if part is None:
+            return
+        present = tuple(split.detail["present"])
+        keys = pa.schema([schema.field(name) for name in selection.key])
+        none = pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in keys], schema=keys)
+        yield Batch(stream=selection.stream.path, data=none, present=present)
+        for item in self._rows(replace(selection, columns=selection.key), keys, part, None):
+            yield replace(item, present=present) if isinstance(item, Batch) else item
 
     def _refuse_hidden(self, selection: Selection) -> None:
         """Raise for a table that looks empty because this user may see none of its rows."""
@@ -112,13 +129,15 @@ class PostgresSource(Source):
                 )
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnect, and let go of the snapshot that splits share."""
+        self._splits.close()
         self._client.close()
 
     def _window(self, selection: Selection, known: Progress, here: Origin) -> ReadPlan | None:
         """The plan of a stream with a cursor; what is wrong with this stream alone is left for its read to raise."""
         try:
-            return cursors.plan(self._client, selection, known, here)
+            found = splits.merged(self._client, self._splits, selection, known, here)
+            return found or cursors.plan(self._client, selection, known, here)
         except (StreamError, DataError, StateError) as error:
             path = selection.stream.path
             split = Split(key=path, streams=(selection,), detail={"error": error.to_json()})
@@ -147,6 +166,13 @@ class PostgresSource(Source):
                     return
         if decoder.rows != self._client.copied:
             raise StreamError(f"{path}: the server sent {self._client.copied} rows, {decoder.rows} were understood")
+
+
+def _passes(split: Split) -> list[Pass]:
+    """The SELECTs of a split's rows, one after the other in one snapshot."""
+    if split.detail is None:
+        return [Pass()]
+    return splits.passes(split) if "snapshot" in split.detail else cursors.passes(split)
 
 
 def _selected(selection: Selection) -> pa.Schema:

@@ -24,10 +24,11 @@ def run_sync(
     observers: tuple[Observer, ...] = (),
     stop: threading.Event | None = None,
     connector: str = "memory",
+    full_refresh: bool = False,
     **settings: Any,
 ) -> Outcome:
     """One run, as `wherry sync` does it. wish: for every stream; settings: other fields of `Settings`."""
-    settings = {"wishes": wishes or Wishes(common=wish or Wish()), **settings}
+    settings = {"wishes": wishes or Wishes(common=wish or Wish(), full_refresh=full_refresh), **settings}
     made = Settings(**settings)
     source = new_source()
     names = name_run(source, connector, destination, made)
