@@ -162,7 +162,8 @@ def test_partitions_are_cut_together(world: World, source_of: Callable[..., Post
         insert into t select * from old; analyze t
         """
     )
-    for options in ({}, {"mode": "merge", "cursor": "at", "key": ("id",)}):
+    several: list[dict[str, Any]] = [{}, {"mode": "merge", "cursor": "at", "key": ("id",)}]
+    for options in several:
         parts = read(source_of(world.url), planned(source_of(world.url, splits=4), **options))
         assert len(parts) == 4
         assert sorted(id for part in parts for id in part) == list(range(3, 24001, 3))

@@ -10,7 +10,7 @@ from wherry.contracts.destination import Load
 from wherry.contracts.loading import Applied, Counts, Entry, Receipt, Target
 from wherry.contracts.values import LOAD_ID, ReadPlan, Split
 from wherry.errors import DestinationError, TransientError
-from wherry.testing.memory.store import Contents, Loaded, Row
+from wherry.testing.memory.store import Contents, Loaded
 
 if TYPE_CHECKING:
     import pyarrow as pa
