@@ -15,13 +15,12 @@ from typing import Any
 from contest import Case
 from environments import NotInstalled
 from lineitem import SETTINGS
+from measure import Measured
 from peers import PEERS, Peer, Step, Table
 from places import Place, arrived, exact
 from support import WHERRY
 from wherry_cluster import Cluster
 
-THROUGH_ARROW: tuple[str, ...] = ()
-"""What makes Wherry take rows through Arrow where it could hand them over."""
 PATIENCE = 600.0
 """Seconds that a peer gets for one run."""
 
@@ -54,9 +53,20 @@ def sync(source: str, place: Place, *more: str) -> list[str]:
 
 def wherry(name: str, source: str, place: Place, *more: str, cast: bool = False, **how: Any) -> Case:
     """Wherry copying it, from nothing."""
-    command = sync(source, place, "--quiet", *more)
-    how = {"before": place.emptied, "values": lambda: exact(place, "bench.lineitem", cast)} | how
+    command = sync(source, place, *more)
+    how = {"before": place.emptied, "values": lambda run: exact(place, "bench.lineitem", cast)} | how
     return Case(name, "wherry", lambda: command, **how)
+
+
+def both_ways(source: str, place: Place, cast: bool = False) -> list[Case]:
+    """Wherry handing rows over, which its summary must say, and Wherry taking them through Arrow."""
+
+    def values(run: Measured) -> str:
+        found = exact(place, "bench.lineitem", cast)
+        return found if "handed over" in run.output else f"{found}, but NOT handed over"
+
+    over = wherry("Wherry, handed over", source, place, "--handoff", values=values)
+    return [over, wherry("Wherry, through Arrow", source, place, "--no-handoff", cast=cast)]
 
 
 def asked_for(asked: argparse.Namespace, folder: Path) -> tuple[list[Peer], dict[str, str]]:
@@ -112,6 +122,6 @@ def merge_case(peer: Peer, url: str, place: Place) -> Case | None:
 def _peer(peer: Peer, source: Table | Path, place: Place, step: Step, role: str = "peer", **how: Any) -> Case:
     return Case(
         peer.name, role, lambda: peer.copy(source, place.target, step) or [], lambda: peer.env,
-        values=lambda: arrived(place, place.table_of(peer), how.get("rows", 0)), version=peer.version,
+        values=lambda run: arrived(place, place.table_of(peer), how.get("rows", 0)), version=peer.version,
         limit=PATIENCE, **how,
     )  # fmt: skip

@@ -33,7 +33,7 @@ class Case:
     role: "limit" (the first one is what others are measured against), "wherry", "peer", or "other".
     before: run before each run, untimed.  values: what is to be said of what arrived, after the first run; it raises
     SystemExit for what is wrong with a limit or Wherry.  rows: if they are fewer than the others'.
-    seconds: of what it printed, the time that counts, where that is not all of it.
+    seconds: of a run and what it printed, the time that counts, if not the whole.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Case:
     command: Callable[[], Sequence[str]]
     env: Callable[[], Mapping[str, str]] = dict
     before: Callable[[], None] = lambda: None
-    values: Callable[[], str] = lambda: ""
+    values: Callable[[Measured], str] = lambda run: ""
     version: str = ""
     rows: int = 0
-    seconds: Callable[[str], float] | None = None
+    seconds: Callable[[Measured], float] | None = None
     limit: float = 3600
 
 
@@ -80,11 +80,11 @@ def _once(runs: Runs, server: int) -> None:
     case.before()
     os.sync()
     command, env = list(case.command()), dict(case.env())
-    found = measure(command, env, server=server, seconds=case.limit, output=bool(case.seconds or case.role == "peer"))
+    found = measure(command, env, server=server, seconds=case.limit, output=case.role != "limit" or bool(case.seconds))
     runs.measured.append(found)
-    runs.times.append(case.seconds(found.output) if case.seconds else found.wall)
+    runs.times.append(case.seconds(found) if case.seconds else found.wall)
     if len(runs.times) == 1:
-        runs.values = case.values()
+        runs.values = case.values(found)
     print(f"  {case.name}: {runs.times[-1]:.2f} s", file=sys.stderr, flush=True)
 
 
@@ -124,7 +124,6 @@ def _of_case(runs: Runs, rows: int, limit: float) -> Result:
         "cpu": round(statistics.median(m.cpu for m in runs.measured), 2),
         "server": round(statistics.median(m.server for m in runs.measured), 2),
         "memory": round(statistics.median(m.rss for m in runs.measured), 1),
-        "busiest": round(statistics.median(max(m.threads.values(), default=0.0) for m in runs.measured), 2),
         "values": runs.values,
     }
 
@@ -213,6 +212,7 @@ def options(doc: str | None, rows: int = 5_000_000, times: int = 3, **more: Mapp
     parser.add_argument("--peers", default="all", metavar="NAMES", help="all, none, or names with commas")
     parser.add_argument("--cache", metavar="FOLDER", help="where the peers are installed")
     parser.add_argument("--json", metavar="FILE", help="write the results there too")
+    parser.add_argument("--profile", action="store_true", help="one run more of Wherry, to see where its time goes")
     parser.add_argument("--save", action="store_true", help=f"put them into {RESULTS.name}, for the documentation")
     for name, how in more.items():
         parser.add_argument(f"--{name}", **how)

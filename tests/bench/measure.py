@@ -21,7 +21,8 @@ from processes import resident, server_cpu, threads, tree
 class Measured:
     """wall and cpu in seconds; rss: the highest sum over the command's processes, in MiB.
 
-    server: CPU seconds that the server spent meanwhile.  threads: CPU seconds by (thread, name), to a tenth.
+    server: CPU seconds that the server spent meanwhile; sessions: those of each of its processes.  threads: CPU seconds
+    by (thread, name), to a tenth.
     output: what it printed, if that was asked for.
     """
 
@@ -30,6 +31,7 @@ class Measured:
     rss: float
     server: float = 0.0
     threads: dict[tuple[int, str], float] = field(default_factory=dict)
+    sessions: dict[int, float] = field(default_factory=dict)
     output: str = ""
 
 
@@ -49,7 +51,7 @@ def measure(
             command, stdout=said if output else subprocess.DEVNULL, stderr=errors, stdin=subprocess.DEVNULL,
             env={**os.environ, **(env or {})}, start_new_session=True,
         )  # fmt: skip
-        watch = _Watch(process.pid)
+        watch = _Watch(process.pid, server)
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -69,7 +71,7 @@ def measure(
         time.sleep(0.1)  # its processes end a moment after their clients
         spent = server_cpu(server) - spent
     peak = round(watch.peak / 1024, 1)
-    return Measured(round(wall, 3), round(cpu, 2), peak, round(spent, 2), watch.threads, text)
+    return Measured(round(wall, 3), round(cpu, 2), peak, round(spent, 2), watch.threads, watch.spent(), text)
 
 
 def _end(file: IO[bytes], size: int = 2000) -> str:
@@ -79,12 +81,16 @@ def _end(file: IO[bytes], size: int = 2000) -> str:
 
 
 class _Watch:
-    """Looks at the memory of a process and its children every 20 ms, at their threads every 100. peak in KiB."""
+    """Looks at the memory of a process and its children every 20 ms, at their threads every 100, and at the processes
+    of a server. peak in KiB.
+    """
 
-    def __init__(self, pid: int):
+    def __init__(self, pid: int, server: int):
         self.peak = 0
         self.threads: dict[tuple[int, str], float] = {}
-        self._pid = pid
+        self._pid, self._server = pid, server
+        self._before = self._sessions()
+        self._after: dict[int, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -94,6 +100,14 @@ class _Watch:
         self._stop.set()
         self._thread.join()
 
+    def spent(self) -> dict[int, float]:
+        """CPU seconds of each process of the server, since the beginning."""
+        return {pid: cpu - self._before.get(pid, 0.0) for pid, cpu in self._after.items()}
+
+    def _sessions(self) -> dict[int, float]:
+        processes = tree(self._server)[1:] if self._server else []
+        return {pid: sum(threads(pid).values()) for pid in processes}
+
     def _run(self) -> None:
         turn = 0
         while not self._stop.wait(0.02):
@@ -102,4 +116,5 @@ class _Watch:
             if turn % 5 == 0:
                 for process in processes:
                     self.threads |= threads(process)
+                self._after |= self._sessions()
             turn += 1

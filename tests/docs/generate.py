@@ -9,6 +9,7 @@ import copy
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from wherry.host.describe import describe
 from wherry.host.load import load
 from wherry.host.metadata import Plugin
 from wherry.host.registry import Registry
+
+sys.path.append(str(ROOT / "tests" / "bench"))
+from report import measured
 
 EVENTS = ROOT / "sdk" / "src" / "wherry" / "cli" / "events.schema.json"
 _ERROR = re.compile(r"[├└]── (?P<name>\w+) +exit (?P<exit>[\d/]+) +(?P<text>.*?)(?P<authors> +\(for authors\))?$")
@@ -380,6 +384,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "suite": suite,
     "vocabulary": vocabulary,
     "authoring": authoring,
+    "measured": measured,
 }
 
 if __name__ == "__main__":
