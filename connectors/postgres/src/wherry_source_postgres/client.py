@@ -111,19 +111,29 @@ class Client:
         with self._errors(subject):
             return list(self._ask(self._connected().fetch(sql, *arguments)))
 
+    def describe(self, sql: str, subject: str = "") -> list[tuple[str, int]]:
+        """(name, type) of the columns of what has to be one statement, inside `snapshot`."""
+        with self._errors(subject):
+            statement = self._run(self._connected().prepare(sql))
+            if statement.get_parameters():
+                raise UsageError("it has parameters, for which there are no values")
+            return [(column.name, int(column.type.oid)) for column in statement.get_attributes()]
+
     def refuse_several(self, sql: str, subject: str = "") -> None:
         """Raise unless this is one statement that the server understands: COPY would run what follows a semicolon."""
         with self._errors(subject):
             self._run(self._connected().prepare(sql))
 
-    def copy(self, sql: str, size: int, subject: str = "") -> Generator[bytes | None, None, None]:
-        """The rows of a query inside `snapshot` as CSV, in blocks of about `size` bytes.
+    def copy(
+        self, sql: str, size: int, subject: str = "", *, binary: bool = False
+    ) -> Generator[bytes | None, None, None]:
+        """The rows of a query inside `snapshot` as CSV, or in the server's own form, in blocks of about `size` bytes.
 
         Yields None after each second without a block. Closing the generator ends the statement on the server.
         """
         feed = Feed()
         loop, connection = self._event_loop(), self._connected()
-        task = loop.create_task(self._watched(connection, _Copy(connection, feed, size), sql))
+        task = loop.create_task(self._watched(connection, _Copy(connection, feed, size, binary), sql))
         thread = threading.Thread(target=_drive, args=(loop, task, feed), name="postgres-copy", daemon=True)
         thread.start()
         try:
@@ -249,18 +259,19 @@ class _Copy:
     taken: bytes so far.
     """
 
-    def __init__(self, connection: asyncpg.Connection[Any], feed: Feed, size: int) -> None:
+    def __init__(self, connection: asyncpg.Connection[Any], feed: Feed, size: int, binary: bool) -> None:
         self.taken = 0
         self._connection = connection
         self._feed = feed
         self._size = size
+        self._form = {"format": "binary"} if binary else {"format": "csv", "encoding": "utf8"}
         self._parts: list[bytes] = []
         self._held = 0
 
     async def run(self, sql: str) -> str:
         """The server's last word."""
         try:
-            status: str = await self._connection.copy_from_query(sql, output=self._take, format="csv", encoding="utf8")
+            status: str = await self._connection.copy_from_query(sql, output=self._take, **self._form)
             if self._parts:
                 self._feed.put(b"".join(self._parts))
         except (ClosedError, asyncio.CancelledError):

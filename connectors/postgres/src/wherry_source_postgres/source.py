@@ -14,6 +14,7 @@ from wherry import (
     DataError,
     Literal,
     Mark,
+    Piece,
     Progress,
     Quoting,
     ReadPlan,
@@ -26,7 +27,7 @@ from wherry import (
     WherryError,
 )
 
-from wherry_source_postgres import catalog, cursors, origin, queries, splits
+from wherry_source_postgres import catalog, cursors, handing, named, origin, queries, splits
 from wherry_source_postgres.client import Client
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.cursors import Pass
@@ -68,7 +69,10 @@ class PostgresSource(Source):
 
     def discover(self, only: Sequence[str] = ("*",)) -> Iterable[Stream]:
         """Everything in all namespaces but the system's and what extensions own."""
-        return streams(catalog.load(self._client, list(only)))
+        own = self.config.queries
+        found = catalog.load(self._client, list(only), typed=bool(own))
+        yield from streams(found)
+        yield from named.streams(self._client, own, only, found, found.paths)
 
     def plan(self, selected: Sequence[Selection], progress: Mapping[str, Progress]) -> Iterable[ReadPlan]:
         """One plan a stream: with a cursor a window up to its greatest value now; in several splits if it is large."""
@@ -76,6 +80,9 @@ class PostgresSource(Source):
         self._splits.measure(self._client, selected)
         for selection in selected:
             path = selection.stream.path
+            if self._worth_handing(selection):
+                yield ReadPlan(key=path, splits=(Split(key=path, streams=(selection,)),))
+                continue
             if selection.cursor is None or selection.mode == "replace":
                 yield splits.whole(self._client, self._splits, selection, progress.get(path, Progress()))
                 continue
@@ -106,6 +113,34 @@ class PostgresSource(Source):
                 self._refuse_hidden(selection)
             yield Mark(complete=(selection.stream.path,))
 
+    def handoff(self, split: Split) -> str | None:
+        """What was planned in one split, because it is worth it."""
+        return handing.FORM if split.detail is None and self._worth_handing(split.streams[0]) else None
+
+    def hand_over(self, split: Split, form: str) -> Iterator[Piece | Mark]:
+        """As `read`: the bytes of one COPY."""
+        selection = split.streams[0]
+        schema = _selected(selection)
+        yield Mark(stream=replace(selection.stream, schema=schema))
+        with self._client.snapshot():
+            block = min(max(self.run.bytes // 16, _SMALL), _LARGE)
+            for piece in handing.pieces(self._client, selection, schema, block):
+                yield Mark() if piece is None else piece
+                if self.run.stop.is_set():
+                    return
+        if not self._client.copied:
+            self._refuse_hidden(selection)
+        yield Mark(complete=(selection.stream.path,))
+
+    def _worth_handing(self, selection: Selection) -> bool:
+        if self.config.splits not in (None, 1) or not self.run.handoffs:
+            return False
+        try:
+            schema = _selected(selection)
+        except WherryError:  # reading says what is wrong
+            return False
+        return handing.worth(selection, schema, self.run, self._splits.size(selection))
+
     def _keys(self, split: Split, schema: pa.Schema) -> Iterator[Batch | Mark]:
         """The keys that are left where finished splits of an interrupted run have read."""
         part, selection = splits.keys(split), split.streams[0]
@@ -120,6 +155,8 @@ class PostgresSource(Source):
 
     def _refuse_hidden(self, selection: Selection) -> None:
         """Raise for a table that looks empty because this user may see none of its rows."""
+        if queries.query_of(selection) is not None:
+            return
         sql = _HIDDEN(table=Literal(queries.table(selection).render(Quoting()))).render(Quoting())
         with self._client.snapshot():
             if self._client.fetch(sql, subject=selection.stream.path)[0]["hidden"]:

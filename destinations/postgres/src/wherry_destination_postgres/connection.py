@@ -18,6 +18,8 @@ from wherry import (
     Literal,
     Part,
     Quoting,
+    Taker,
+    Target,
     TransientError,
     UsageError,
     Writer,
@@ -26,6 +28,7 @@ from wherry import (
 
 from wherry_destination_postgres.config import PostgresConfig
 from wherry_destination_postgres.errors import AGAIN, denied, no_tls, refused, translated
+from wherry_destination_postgres.handed import CopyTaker
 from wherry_destination_postgres.load import CopyWriter
 from wherry_destination_postgres.query import answer
 from wherry_destination_postgres.watched import Watched
@@ -108,7 +111,7 @@ class PostgresConnection(Connection):
     def __init__(self, session: Watched, config: PostgresConfig, name: str) -> None:
         self.session = session
         self.name = name
-        self.copying: CopyWriter | None = None
+        self.copying: CopyWriter | CopyTaker | None = None
         self.bound = False
         self._spoke = time.monotonic()
         self._config = config
@@ -161,7 +164,8 @@ class PostgresConnection(Connection):
             raise translated(error, self._place) from None
 
     def ping(self) -> None:
-        if time.monotonic() - self._spoke > _SILENCE:
+        lasts = isinstance(self.copying, CopyTaker)  # cannot be ended and gone on with; the session is not idle in it
+        if time.monotonic() - self._spoke > _SILENCE and not lasts:
             self.run(SQL("select 1"))
 
     def unlimited(self) -> None:
@@ -210,6 +214,9 @@ class PostgresConnection(Connection):
 
     def writer(self, table: Identifier, schema: pa.Schema) -> Writer:
         return CopyWriter(self, table, schema)
+
+    def taker(self, form: str, table: Identifier, target: Target, load_id: int) -> Taker:
+        return CopyTaker(self, form, table, target, load_id)
 
     def _blocker(self, statement: Part) -> str:
         """Who holds a lock on what the statement names; asked in a session of its own, as ours may be aborted."""

@@ -31,6 +31,7 @@ class PostgresDestination(SqlDestination):
         identifier_limit=63,
         case_sensitive=True,
         reserved=frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}),
+        handoffs=("pg-copy-binary",),
     )  # fmt: skip
     config: PostgresConfig
 

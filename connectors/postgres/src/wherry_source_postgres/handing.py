@@ -1,0 +1,78 @@
+"""Hand-overs: COPY in the server's binary form, for a destination that speaks it too.
+
+The bytes go on as they are, so only columns go over whose binary form is that of the type their Arrow type stands for,
+and only values that reading would have kept in that type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+
+import asyncpg
+import pyarrow as pa
+from wherry import KIND, SQL, HandOffRefused, Part, Piece, Run, Selection, WherryError
+
+from wherry_source_postgres import queries
+from wherry_source_postgres.client import Client
+from wherry_source_postgres.ranges import Size
+from wherry_source_postgres.types import BASE, FREE_NUMERIC
+
+FORM = "pg-copy-binary"
+_ALIKE = {
+    "bool": pa.bool_(), "int2": pa.int16(), "int4": pa.int32(), "int8": pa.int64(), "float4": pa.float32(),
+    "float8": pa.float64(), "bytea": pa.binary(), "date": pa.date32(), "time": pa.time64("us"),
+    "timestamp": pa.timestamp("us"), "timestamptz": pa.timestamp("us", "UTC"), "text": pa.string(),
+    "varchar": pa.string(), "bpchar": pa.string(), "uuid": pa.string(), "json": pa.string(),
+}  # fmt: skip
+"""Stock types whose binary form a column of the Arrow type takes; beside them numeric with digits and scale."""
+_NAN = b"\x00\x00\x00\x08\x00\x00\x00\x00\xc0\x00\x00\x00"
+"""A numeric NaN, its length in front. Other values may hold the same bytes: then rows are read for nothing."""
+_NONE = SQL("1 / (case when {any} then 0 else 1 end) = 1")
+_UTF8 = "select current_setting('server_encoding') = 'UTF8' as utf8"
+
+
+def worth(selection: Selection, schema: pa.Schema, run: Run, size: Size | None) -> bool:
+    """Whether the stream is to be handed over: its columns can be, and it is large enough. size: None for a view."""
+    wanted = FORM in run.handoffs and selection.mode in ("append", "replace") and selection.limit is None
+    if not wanted or selection.cursor or selection.types or not all(map(_is_alike, schema)):
+        return False
+    return run.least_handoff <= (size.bytes if size is not None else 0)
+
+
+def pieces(client: Client, selection: Selection, schema: pa.Schema, block: int) -> Iterator[Piece | None]:
+    """The rows inside a snapshot: the columns' names, blocks of bytes, the number of rows; None while nothing comes."""
+    path = selection.stream.path
+    if not client.fetch(_UTF8)[0]["utf8"]:
+        raise HandOffRefused("the database's encoding is not UTF-8")
+    exact = [field for field in schema if pa.types.is_decimal(field.type)]
+    sql = queries.raw(selection, schema, _guard(schema))
+    if selection.where:
+        client.refuse_several(sql, path)
+    yield Piece(stream=path, data={"columns": schema.names})
+    try:
+        with closing(client.copy(sql, block, path, binary=True)) as blocks:
+            for data in blocks:
+                if data and exact and _NAN in data:
+                    raise HandOffRefused("a numeric column may hold NaN")
+                yield Piece(stream=path, data=data, size=len(data)) if data else None
+    except WherryError as error:
+        if isinstance(error.__cause__, asyncpg.DivisionByZeroError):
+            raise HandOffRefused("a time lies outside of the years 1 to 9999") from error
+        raise
+    yield Piece(stream=path, data=b"", rows=client.copied)
+
+
+def _is_alike(field: pa.Field) -> bool:
+    base = (field.metadata or {}).get(BASE, b"").decode()
+    if base == "numeric":
+        return bool(pa.types.is_decimal(field.type)) and field.type != FREE_NUMERIC
+    kind = (field.metadata or {}).get(KIND, b"").decode()
+    return bool(_ALIKE.get(base) == field.type) and kind == (base if base in ("uuid", "json") else "")
+
+
+def _guard(schema: Iterable[pa.Field]) -> Part | None:
+    """A condition that fails for values which reading turns into text; NaN is looked for in the bytes."""
+    known = [queries.unfit(field) for field in schema if not pa.types.is_decimal(field.type)]
+    found = [condition for condition in known if condition is not None]
+    return _NONE(any=SQL(" or ").join(found)) if found else None
