@@ -88,10 +88,12 @@ class Catalog:
     relations: list[Relation]
     types: dict[int, TypeInfo]
     incarnation: str
+    paths: frozenset[str] = frozenset()
+    """Of all relations, those that were not asked for among them."""
 
 
-def load(client: Client, only: tuple[str, ...] | list[str]) -> Catalog:
-    """Relations whose path fits one of the globs, of all namespaces but the system's."""
+def load(client: Client, only: tuple[str, ...] | list[str], typed: bool = False) -> Catalog:
+    """Relations whose path fits one of the globs, of all namespaces but the system's. typed: with types in any case."""
     with client.snapshot():
         relations = [Relation(row) for row in client.fetch(_RELATIONS)]
         chosen = [r for r in relations if any(fnmatchcase(r.path, glob) for glob in only)]
@@ -100,10 +102,11 @@ def load(client: Client, only: tuple[str, ...] | list[str]) -> Catalog:
             by_oid[row["relation"]].columns.append(row)
         for row in client.fetch(_INDEXES, list(by_oid)):
             by_oid[row["relation"]].indexes.append(row)
-        types = {row["oid"]: _type(row) for row in client.fetch(_TYPES)} if chosen else {}
+        types = {row["oid"]: _type(row) for row in client.fetch(_TYPES)} if chosen or typed else {}
         database = client.fetch(_DATABASE)[0]
         system = client.fetch(_SYSTEM)[0]["system"] if database["readable"] else ""
-    return Catalog(chosen, types, f"{system}/{database['database']}" if system else "")
+    incarnation = f"{system}/{database['database']}" if system else ""
+    return Catalog(chosen, types, incarnation, frozenset(r.path for r in relations))
 
 
 def _type(row: Any) -> TypeInfo:

@@ -40,6 +40,9 @@ class PostgresConfig(ConnectorConfig):
     )
     lock_timeout: float = Field(30, gt=0, description="seconds to wait for a lock that another session holds")
     statement_timeout: int = Field(0, ge=0, description="seconds after which the server ends a statement; 0: never")
+    queries: dict[str, str] = Field(
+        {}, description='streams of your own: name -> one SELECT (`--set queries=\'{"big": "select …"}\'`)'
+    )
     splits: int | None = Field(
         None, ge=1, le=1000,
         description="how many parts a table is read in side by side, each of 1,000 rows at least; not set: by its size",

@@ -19,7 +19,7 @@ from wherry_source_postgres.client import Client
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.cursors import Pass
 from wherry_source_postgres.origin import Origin
-from wherry_source_postgres.queries import table, where
+from wherry_source_postgres.queries import query_of, table, where
 from wherry_source_postgres.ranges import Size
 
 _ANY = SQL("select exists (select from {table}{where}) as there")
@@ -38,8 +38,9 @@ class Splits:
 
     def measure(self, client: Client, selections: Sequence[Selection]) -> None:
         """Ask how large these tables are."""
-        one_server = "," not in self._config.address()[0]  # each connection may be to another one
-        wanted = [s for s in selections if s.limit is None and self._config.splits != 1] if one_server else []
+        # of several hosts each connection may be to another one
+        one_server = "," not in self._config.address()[0] and self._config.splits != 1
+        wanted = [s for s in selections if s.limit is None and query_of(s) is None] if one_server else []
         self._sizes = ranges.sizes(client, wanted) if wanted else {}
 
     def size(self, selection: Selection) -> Size | None:

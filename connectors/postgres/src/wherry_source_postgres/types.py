@@ -20,6 +20,8 @@ TYPE = b"wherry:type"
 """Field metadata: the server's name of the type, with its modifiers: b"numeric(10,2)"."""
 BASE = b"postgres:base"
 """Field metadata: the catalog name of a stock type below all domains and modifiers: b"numeric"."""
+QUERY = b"postgres:query"
+"""Schema metadata: the SQL of a stream that is a query."""
 INDEX = b"wherry:index"
 """Field metadata: b"1" on a column that leads an index in which it can be searched and sorted."""
 
