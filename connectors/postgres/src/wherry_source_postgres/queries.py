@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 from wherry import SQL, Identifier, Literal, Part, Quoting, Selection
 
-from wherry_source_postgres.types import BASE, FREE_NUMERIC, READ
+from wherry_source_postgres.types import BASE, FREE_NUMERIC, QUERY, READ
 
 _ROWS = SQL("select {columns} from {table}{where}{order}{limit}")
 _HEX = SQL("encode({column}, 'hex')")
@@ -49,8 +49,21 @@ def raw(selection: Selection, fields: Iterable[pa.Field], guard: Part | None) ->
     ).render(Quoting())
 
 
+def query_of(selection: Selection) -> str | None:
+    """The SQL of a selection that is a query; None for a table."""
+    text = (selection.stream.schema.metadata or {}).get(QUERY)
+    return None if text is None else str(text.decode())
+
+
+def in_parentheses(query: str, name: str) -> Part:
+    """A query where a table stands. It is a statement by itself: else it could close the parenthesis."""
+    return SQL("(\n{query}\n) as {name}")(query=SQL(query), name=Identifier(name))
+
+
 def table(selection: Selection) -> Part:
-    """The relation of a selection."""
+    """The relation of a selection, or its query."""
+    if (query := query_of(selection)) is not None:
+        return in_parentheses(query, selection.stream.name)
     return Identifier(selection.stream.namespace or "public", selection.stream.name)
 
 

@@ -27,7 +27,7 @@ from wherry import (
     WherryError,
 )
 
-from wherry_source_postgres import catalog, cursors, handing, origin, queries, splits
+from wherry_source_postgres import catalog, cursors, handing, named, origin, queries, splits
 from wherry_source_postgres.client import Client
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.cursors import Pass
@@ -69,7 +69,10 @@ class PostgresSource(Source):
 
     def discover(self, only: Sequence[str] = ("*",)) -> Iterable[Stream]:
         """Everything in all namespaces but the system's and what extensions own."""
-        return streams(catalog.load(self._client, list(only)))
+        own = self.config.queries
+        found = catalog.load(self._client, list(only), typed=bool(own))
+        yield from streams(found)
+        yield from named.streams(self._client, own, only, found, found.paths)
 
     def plan(self, selected: Sequence[Selection], progress: Mapping[str, Progress]) -> Iterable[ReadPlan]:
         """One plan a stream: with a cursor a window up to its greatest value now; in several splits if it is large."""
@@ -152,6 +155,8 @@ class PostgresSource(Source):
 
     def _refuse_hidden(self, selection: Selection) -> None:
         """Raise for a table that looks empty because this user may see none of its rows."""
+        if queries.query_of(selection) is not None:
+            return
         sql = _HIDDEN(table=Literal(queries.table(selection).render(Quoting()))).render(Quoting())
         with self._client.snapshot():
             if self._client.fetch(sql, subject=selection.stream.path)[0]["hidden"]:
