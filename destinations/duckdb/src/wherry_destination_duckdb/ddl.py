@@ -27,6 +27,16 @@ def _called(column: str, name: str) -> Part:
     )  # fmt: skip
 
 
+_FEW = 10_000
+_ARROW: dict[str, pa.DataType] = {}
+"""By the engine's name of a type, as far as they have come up."""
+
+
+def _ours(connection: Connection) -> DuckDBConnection:
+    assert isinstance(connection, DuckDBConnection)
+    return connection
+
+
 class DuckDBDialect(Dialect):
     """One opened file. Loads in other threads have cursors of their own."""
 
@@ -55,24 +65,25 @@ class DuckDBDialect(Dialect):
         return types.column_type(field)
 
     def columns(self, connection: Connection, table: Identifier) -> pa.Schema | None:
-        """Names that differ only by case are one name here."""
-        where: list[Part] = [_called("table_name", table.names[-1])]
-        if len(table.names) > 1:
-            where.append(_called("schema_name", table.names[0]))
-            where.append(SQL("database_name = current_database()"))
-        found = connection.rows(
-            SQL("select column_name, data_type from duckdb_columns() where {where} order by column_index").format(
-                where=SQL(" and ").join(where)
-            )
-        )
-        if not found:
+        """Names that differ only by case are one name here.
+
+        What the table itself says: catalogue functions list all columns of all tables first.
+        """
+        found = _ours(connection).described(table)
+        if found is None:
             return None
         kinds = {name: {KIND: type.lower().encode()} for name, type in found if type in ("JSON", "UUID")}
-        reader = connection.reader(SQL("select * from {table} limit 0").format(table=table))
-        assert reader is not None
-        schema = reader.schema
-        reader.read_all()
-        return pa.schema([pa.field(f.name, types.native(f.type), metadata=kinds.get(f.name)) for f in schema])
+        arrow = self._arrow(connection, table, [type for _, type in found])
+        return pa.schema([pa.field(name, arrow[type], metadata=kinds.get(name)) for name, type in found])
+
+    def _arrow(self, connection: Connection, table: Identifier, kinds: Sequence[str]) -> dict[str, pa.DataType]:
+        """The Arrow type that each of the engine's types comes back as."""
+        if any(kind not in _ARROW for kind in kinds):
+            reader = connection.reader(SQL("select * from {table} limit 0").format(table=table))
+            assert reader is not None
+            _ARROW.update(zip(kinds, (types.native(field.type) for field in reader.schema), strict=True))
+            reader.read_all()
+        return _ARROW
 
     def tables(self, connection: Connection, namespace: str) -> set[str]:
         statement = SQL(
@@ -83,6 +94,13 @@ class DuckDBDialect(Dialect):
             "and {called}"
         )
         return {name for (name,) in connection.rows(statement.format(called=_called("schema_name", namespace)))}
+
+    def is_table(self, connection: Connection, table: Identifier) -> bool:
+        """It is there, and no view of that name is."""
+        schema, name = (_called(column, n) for column, n in zip(("schema_name", "view_name"), table.names, strict=True))
+        views = SQL("select 1 from duckdb_views() where database_name = current_database() and {schema} and {name}")
+        is_view = connection.rows(views.format(schema=schema, name=name))
+        return not is_view and _ours(connection).described(table) is not None
 
     def create_namespace(self, connection: Connection, namespace: str) -> None:
         if not self.namespace_exists(connection, namespace):
@@ -169,8 +187,13 @@ class DuckDBDialect(Dialect):
         )
 
     def swappable(self, connection: Connection, table: Identifier, rebuilt: Identifier) -> bool:
-        """No index, constraint, default or comment, and the very same columns; views find their tables by name."""
-        if self._shape(connection, table) != self._shape(connection, rebuilt):
+        """No index, constraint, default or comment, and the very same columns; views find their tables by name.
+
+        A few rows are copied sooner than all that is looked up.
+        """
+        few = SQL("select count(*) <= {few} from {rebuilt}").format(few=Literal(_FEW), rebuilt=rebuilt)
+        columns = _ours(connection).described
+        if connection.rows(few)[0][0] or columns(table) != columns(rebuilt):
             return False
         where = self._here(table)
         marks = SQL(
@@ -180,10 +203,6 @@ class DuckDBDialect(Dialect):
             "column_default is not null)), (select count(*) from duckdb_tables() where {where} and comment is not null)"
         )
         return not any(connection.rows(marks.format(where=where))[0])
-
-    def _shape(self, connection: Connection, table: Identifier) -> list[tuple[object, ...]]:
-        statement = SQL("select column_name, data_type from duckdb_columns() where {where} order by column_index")
-        return connection.rows(statement.format(where=self._here(table)))
 
     def now(self) -> Part:
         return SQL("epoch_us(get_current_timestamp())")

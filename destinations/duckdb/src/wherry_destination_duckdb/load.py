@@ -50,6 +50,7 @@ class DuckDBConnection(Connection):
         self._flush = flush
         self._begun = self._failed = False
         self._views = 0
+        self._catalog = ""
         self._stream: Stream | None = None
         self._readers: weakref.WeakSet[pa.RecordBatchReader] = weakref.WeakSet()
 
@@ -100,6 +101,23 @@ class DuckDBConnection(Connection):
             return _guarded(reader)
         except duckdb.Error as error:
             raise translate(error, self._database.path, own=True) from error
+
+    def described(self, table: Identifier) -> list[tuple[str, str]] | None:
+        """(name, the engine's type) of each column; None if there is no such table or view.
+
+        A miss leaves a transaction alone, which that of a statement does not.
+        """
+        self.rest()
+        if len(table.names) == 2:  # a schema may be called like the database
+            self._catalog = self._catalog or str(self.rows(SQL("select current_database()"))[0][0])
+            table = Identifier(self._catalog, *table.names)
+        try:
+            found = self._cursor.table(table.render(self._quoting))
+        except duckdb.CatalogException:
+            return None
+        except duckdb.Error as error:
+            raise self._fail(error) from error
+        return list(zip(found.columns, map(str, found.types), strict=True))
 
     def count(self, rows: pa.RecordBatch) -> None:
         """These rows are to be written through this connection, which is that of one load."""

@@ -131,15 +131,17 @@ class Meta:
 
     # --- rows
 
-    def insert(self, connection: Connection, table: str, row: Mapping[str, Value]) -> None:
-        """Add a row."""
-        statement = SQL("insert into {table} ({columns}) values ({values})")
-        values = [Literal(value) for value in row.values()]
-        connection.run(statement.format(table=self.table(table), columns=names(row), values=values))
+    def insert(self, connection: Connection, table: str, *rows: Mapping[str, Value | Part]) -> None:
+        """Add rows, all with the columns of the first; a part is an expression."""
+        statement = SQL("insert into {table} ({columns}) values {rows}")
+        values = [SQL("({values})").format(values=[_value(row[column]) for column in rows[0]]) for row in rows]
+        connection.run(statement.format(table=self.table(table), columns=names(rows[0]), rows=values))
 
-    def update(self, connection: Connection, table: str, row: Mapping[str, Value], where: Mapping[str, Value]) -> int:
+    def update(
+        self, connection: Connection, table: str, row: Mapping[str, Value | Part], where: Mapping[str, Value]
+    ) -> int:
         """Change rows; returns how many there were."""
-        changes = [SQL("{c} = {v}").format(c=Identifier(column), v=Literal(value)) for column, value in row.items()]
+        changes = [SQL("{c} = {v}").format(c=Identifier(column), v=_value(value)) for column, value in row.items()]
         statement = SQL("update {table} set {changes} where {where}")
         return connection.run(statement.format(table=self.table(table), changes=changes, where=condition(where)))
 
@@ -170,15 +172,17 @@ class Meta:
 
     def next_load_id(self, connection: Connection) -> int:
         """A load id that is later than all others of this schema, in this process and any other."""
-        with self.dialect.setup(connection, self.namespace):
-            now, table = self.now(connection), self.table("_wherry_meta")
-            connection.run(
-                SQL(
-                    "update {table} set number = case when number < {now} then {now} else number + 1 end "
-                    "where name = 'load_id'"
-                ).format(table=table, now=Literal(now))
-            )
-            return self._number(connection, "load_id")
+        statement = SQL(
+            "update {table} set number = case when number < {now} then {now} else number + 1 end "
+            "where name = 'load_id' returning number"
+        ).format(table=self.table("_wherry_meta"), now=self.dialect.now())
+        with self.dialect.lock((self.namespace, "")):  # one statement is a transaction; it waits for those of others
+            found = connection.rows(statement)
+        return int(found[0][0]) if len(found) == 1 else self._number(connection, "load_id")
+
+
+def _value(value: Value | Part) -> Part:
+    return value if isinstance(value, Part) else Literal(value)
 
 
 def condition(where: Mapping[str, Value]) -> Part:

@@ -23,6 +23,7 @@ def record_load(
         "load_id": load_id, "pipeline": lease.pipeline, "run": lease.epoch, "plan_key": place[0],
         "split_key": place[2], "started": entry.started or now, "committed": now,
     }  # fmt: skip
+    rows: list[dict[str, Value]] = []
     for number, stream in enumerate(streams):
         counts, done = entry.counts.get(stream, Counts()), applied.get(stream, Applied())
         target = targets.get(stream)
@@ -34,7 +35,8 @@ def record_load(
             "rejected_rows": counts.rejected, "bytes": counts.bytes,
             "bookmark": dump(entry.bookmark) if number == 0 and entry.bookmark is not None else None,
         }  # fmt: skip
-        meta.insert(connection, "_wherry_loads", common | row)
+        rows.append(common | row)
+    meta.insert(connection, "_wherry_loads", *rows)
 
 
 def loaded_rows(meta: Meta, connection: Connection, lease: Lease, plan_key: str, target: Target) -> int:

@@ -125,8 +125,8 @@ class SqlSession(Session):
         with self._writing():
             with self._fenced():
                 generation = state.start(self.meta, self._control, self.lease, plan)
-            found = state.sequences(self.meta, self._control, self.lease.pipeline)
-            known = {place: seq for place, seq in self._sequences.items() if place in found}
+            found = state.sequences(self.meta, self._control, self.lease.pipeline, plan.key)
+            known = {place: seq for place, seq in self._sequences.items() if place[0] != plan.key or place in found}
             self._sequences = found | known  # a known number stays: it goes with the bookmark that was read
             self.tables.sweep(self._control)
             return generation
@@ -135,8 +135,8 @@ class SqlSession(Session):
         with self._writing():
             lease.check(self.meta, self._control, self.lease)  # a run that was taken over reads nothing again
             # First the numbers, then the bookmarks: a number that is too old only makes the swap fail.
-            found = state.sequences(self.meta, self._control, self.lease.pipeline)
-            self._sequences |= {place: seq for place, seq in found.items() if place[:2] == (plan.key, plan.id)}
+            found = state.sequences(self.meta, self._control, self.lease.pipeline, plan.key)
+            self._sequences |= {place: seq for place, seq in found.items() if place[1] == plan.id}
             seen = self._read_progress().get(plan.key, Progress())
         if seen.damaged:
             raise StateError(f"what is stored of {plan.key} cannot be read: {seen.damaged}", next="run it again")
@@ -174,9 +174,8 @@ class SqlSession(Session):
         with self._writing():
             with self._fenced():
                 state.put(self.meta, self._control, self.lease, key, bookmark)
-            found = state.sequences(self.meta, self._control, self.lease.pipeline)
-            self._sequences = {place: seq for place, seq in self._sequences.items() if place[0] != key}
-            self._sequences |= {place: seq for place, seq in found.items() if place[0] == key}
+            found = state.sequences(self.meta, self._control, self.lease.pipeline, key)
+            self._sequences = {place: seq for place, seq in self._sequences.items() if place[0] != key} | found
             self.tables.sweep(self._control)
 
     def adopt(self, table: str, namespace: str | None = None) -> None:

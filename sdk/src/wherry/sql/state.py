@@ -13,7 +13,7 @@ from wherry.contracts.values import Bookmark, Progress, ReadPlan
 from wherry.contracts.wire import from_json, to_json
 from wherry.errors import StateError, TransientError
 from wherry.failpoints import failpoint
-from wherry.sql.compose import SQL, Part, Value
+from wherry.sql.compose import SQL, Literal, Part, Value
 from wherry.sql.dialect import Connection
 from wherry.sql.lease import lost
 from wherry.sql.meta import Meta, condition
@@ -104,47 +104,61 @@ def start(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) -> i
     if not plan.id:
         raise StateError(f"plan {plan.key} has no id")
     owner: dict[str, Value] = {"pipeline": lease.pipeline, "plan_key": plan.key}
-    columns = ("plan_key", "plan_id", "generation", "status")
-    known = meta.select(connection, "_wherry_plans", columns, {"pipeline": lease.pipeline})
-    for key, id, generation, status in known:
-        if (key, id) == (plan.key, plan.id) and status != "dropped":
+    known, last = _plans(meta, connection, owner)
+    for id, generation, status in known:
+        if id == plan.id and status != "dropped":
             if status == "open":
                 _add_splits(meta, connection, lease, plan)
-            return int(generation)
-    drop_plan(meta, connection, lease.pipeline, plan.key)
-    meta.delete(connection, "_wherry_plans", owner)
+            return generation
+    if known:
+        drop_plan(meta, connection, lease.pipeline, plan.key)
+        meta.delete(connection, "_wherry_plans", owner)
     # Unique in the pipeline: a table that moves to another plan key never meets an older key's rebuild.
-    generation = max((generation for _, _, generation, _ in known), default=0) + 1
-    now = meta.now(connection)
     text = dump(to_json(plan))
-    row: dict[str, Value] = {
-        "plan_id": plan.id, "generation": generation, "plan": text, "status": "open", "epoch": lease.epoch,
-        "started": now, "digest": digest(text),
+    row: dict[str, Value | Part] = {
+        **owner, "plan_id": plan.id, "generation": last + 1, "plan": text, "status": "open", "epoch": lease.epoch,
+        "started": meta.dialect.now(), "digest": digest(text),
     }  # fmt: skip
-    meta.insert(connection, "_wherry_plans", owner | row)
-    if not meta.select(connection, "_wherry_state", ("seq",), owner | {"split_key": ""}):
-        fresh: dict[str, Value] = {"seq": 0, "epoch": lease.epoch, "covers": "", "done": False, "changed": now}
-        meta.insert(connection, "_wherry_state", owner | fresh | {"split_key": "", "plan_id": ""})
+    meta.insert(connection, "_wherry_plans", row)
     _add_splits(meta, connection, lease, plan)
-    return generation
+    return last + 1
+
+
+def _plans(meta: Meta, connection: Connection, owner: Mapping[str, Value]) -> tuple[list[tuple[str, int, str]], int]:
+    """(plan id, generation, status) of the plans of a key, and the highest generation of any plan of the pipeline."""
+    rows = connection.rows(
+        SQL(
+            "select plan_key = {key}, plan_id, generation, status from {table} where pipeline = {pipeline} and "
+            "(plan_key = {key} or generation = (select max(generation) from {table} where pipeline = {pipeline}))"
+        ).format(table=meta.table("_wherry_plans"), key=Literal(owner["plan_key"]), pipeline=Literal(owner["pipeline"]))
+    )
+    mine = [(id, int(generation), status) for own, id, generation, status in rows if own]
+    return mine, max((int(generation) for _, _, generation, _ in rows), default=0)
 
 
 def _add_splits(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) -> None:
-    """A row for each split that has none: all of them, or those that a source adds when it goes on with a plan."""
-    mine: dict[str, Value] = {"pipeline": lease.pipeline, "plan_key": plan.key, "plan_id": plan.id}
-    known = {split for (split,) in meta.select(connection, "_wherry_state", ("split_key",), mine)}
-    now = meta.now(connection)
-    fresh: dict[str, Value] = {"seq": 0, "epoch": lease.epoch, "covers": "", "done": False, "changed": now}
-    for split in plan.splits:
-        if split.key not in known:
-            meta.insert(connection, "_wherry_state", mine | fresh | {"split_key": split.key})
+    """A row for each split that has none (all of them, or those that a source adds when it goes on with a plan), and
+    one for the lasting bookmark."""
+    mine: dict[str, Value] = {"pipeline": lease.pipeline, "plan_key": plan.key}
+    have = {tuple(row) for row in meta.select(connection, "_wherry_state", ("plan_id", "split_key"), mine)}
+    wanted = [("", ""), *((plan.id, split.key) for split in plan.splits)]
+    fresh: dict[str, Value | Part] = {
+        "seq": 0, "epoch": lease.epoch, "covers": "", "done": False, "changed": meta.dialect.now()
+    }  # fmt: skip
+    missing = [place for place in wanted if place not in have]
+    rows = [mine | fresh | {"plan_id": id, "split_key": split} for id, split in missing]
+    if rows:
+        meta.insert(connection, "_wherry_state", *rows)
 
 
-def drop_plan(meta: Meta, connection: Connection, pipeline: str, key: str, status: str = "dropped") -> None:
-    """Close the open plan of a key, if there is one, and forget the state of its splits."""
+def drop_plan(
+    meta: Meta, connection: Connection, pipeline: str, key: str, status: str = "dropped",
+    more: Mapping[str, Value] | None = None,
+) -> None:  # fmt: skip
+    """Close the open plan of a key, if there is one, and forget the state of its splits. more: to keep in its row."""
     owner: dict[str, Value] = {"pipeline": pipeline, "plan_key": key}
-    row: dict[str, Value] = {"status": status, "finished": meta.now(connection), "plan": ""}
-    meta.update(connection, "_wherry_plans", row, owner | {"status": "open"})
+    row: dict[str, Value | Part] = {"status": status, "finished": meta.dialect.now(), "plan": ""}
+    meta.update(connection, "_wherry_plans", {**row, **(more or {})}, owner | {"status": "open"})
     _retire(meta, connection, SQL("{mine} and split_key <> ''").format(mine=condition(owner)))
 
 
@@ -158,10 +172,13 @@ Place = tuple[str, str, str]
 """A row of the state: plan key, plan id, split key; the lasting bookmark's row has no plan id and no split key."""
 
 
-def sequences(meta: Meta, connection: Connection, pipeline: str) -> dict[Place, int]:
-    """The seq of each row."""
+def sequences(meta: Meta, connection: Connection, pipeline: str, key: str | None = None) -> dict[Place, int]:
+    """The seq of each row; key: of one plan key."""
     columns = ("plan_key", "plan_id", "split_key", "seq")
-    rows = meta.select(connection, "_wherry_state", columns, {"pipeline": pipeline})
+    where: dict[str, Value] = {"pipeline": pipeline}
+    if key is not None:
+        where["plan_key"] = key
+    rows = meta.select(connection, "_wherry_state", columns, where)
     return {(plan, id, split): -1 if seq is None else int(seq) for plan, id, split, seq in rows}
 
 
@@ -224,7 +241,4 @@ def published(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) 
 
 def close_plan(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan, receipt: Receipt) -> None:
     """Mark a plan as published; its splits' state goes."""
-    owner: dict[str, Value] = {"pipeline": lease.pipeline, "plan_key": plan.key}
-    row: dict[str, Value] = {"receipt": dump(to_json(receipt))}
-    meta.update(connection, "_wherry_plans", row, owner | {"plan_id": plan.id})
-    drop_plan(meta, connection, lease.pipeline, plan.key, status="done")
+    drop_plan(meta, connection, lease.pipeline, plan.key, status="done", more={"receipt": dump(to_json(receipt))})

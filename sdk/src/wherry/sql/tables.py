@@ -13,7 +13,7 @@ import pyarrow as pa
 from wherry.contracts.loading import Target
 from wherry.errors import DestinationError, StateError, UsageError
 from wherry.failpoints import failpoint
-from wherry.sql.compose import SQL, Identifier, Value
+from wherry.sql.compose import SQL, Identifier, Literal, Part, Value
 from wherry.sql.ddl import difference, fold, kind, stored
 from wherry.sql.dialect import Connection
 from wherry.sql.meta import Meta
@@ -62,16 +62,15 @@ class Tables:
         found = self.meta.select(connection, "_wherry_names", ("table_name",), where)
         if found:
             return str(found[0][0])
-        taken = self.meta.dialect.tables(connection, namespace)
         suffix = f"__gen{target.generation}"
         name, number = shorten(target.table, suffix, self.meta.dialect.limit), 1
-        while name in taken:
+        while self.meta.dialect.columns(connection, Identifier(namespace, name)) is not None:
             number += 1
             name = shorten(target.table, f"{suffix}_{number}", self.meta.dialect.limit)
         return name
 
-    def refuse(self, connection: Connection, target: Target) -> None:
-        """Raise unless the target's own table is this pipeline's, or does not exist."""
+    def refuse(self, connection: Connection, target: Target) -> bool:
+        """Raise unless the target's own table is this pipeline's, or does not exist; whether it does."""
         namespace = self.namespace(target)
         where: dict[str, Value] = {
             "namespace": namespace, "table_name": target.table, "source": "", "generation": None
@@ -84,14 +83,14 @@ class Tables:
                 key="table", next="give one of the two another table with --table",
             )  # fmt: skip
         if self.meta.dialect.columns(connection, self.live(target)) is None:
-            return
+            return False
         if not self.meta.dialect.is_table(connection, self.live(target)):
             raise UsageError(
                 f"{namespace}.{target.table} is a view: rows go into tables only",
                 key="table", next="drop the view or give it another name, or choose another --table",
             )  # fmt: skip
         if mine:
-            return
+            return True
         owner = f"belongs to pipeline {owners[0][0]}" if owners else "was made by hand"
         name = target.table if namespace == self.meta.namespace else f"{namespace}.{target.table}"
         raise UsageError(
@@ -117,9 +116,10 @@ class Tables:
                 return table
         with self._changing(connection, target, begun):
             self.refuse(connection, target)
+            have = self.meta.dialect.columns(connection, table)
             if not rewritten:
-                self._refuse_losses(connection, table, want)
-            self._align(connection, table, want)
+                self._refuse_losses(connection, table, have, want)
+            self._align(connection, table, have, want)
             self._record(connection, plan_key, target, table, signature)
         failpoint("K13")
         self._recorded[table.names] = signature
@@ -133,10 +133,11 @@ class Tables:
         there = {space: self.meta.dialect.tables(connection, space) for space in {space for space, _ in rows}}
         self._there = {(space, table) for space, table in rows if table in there[space]}
 
-    def _refuse_losses(self, connection: Connection, table: Identifier, want: pa.Schema) -> None:
+    def _refuse_losses(
+        self, connection: Connection, table: Identifier, have: pa.Schema | None, want: pa.Schema
+    ) -> None:
         """Raise when somebody took away rows or values that were loaded: to go on would leave holes for ever."""
         name, folds = ".".join(table.names), self.meta.dialect.fold
-        have = self.meta.dialect.columns(connection, table)
         if have is None:
             if table.names in self._there:
                 raise DestinationError(
@@ -170,9 +171,8 @@ class Tables:
         with self.meta.dialect.setup(connection, self.meta.namespace):
             yield
 
-    def _align(self, connection: Connection, table: Identifier, want: pa.Schema) -> None:
+    def _align(self, connection: Connection, table: Identifier, have: pa.Schema | None, want: pa.Schema) -> None:
         dialect = self.meta.dialect
-        have = dialect.columns(connection, table)
         if have is None:
             dialect.create_namespace(connection, table.names[0])
             columns = [
@@ -193,8 +193,8 @@ class Tables:
         if target.generation is not None:
             row |= {"stream": target.stream, "source": "", "generation": target.generation, "name": target.table}
             if not self.meta.select(connection, "_wherry_names", ("name",), row):
-                row |= {"plan_key": plan_key, "since": self.meta.now(connection)}
-                self.meta.insert(connection, "_wherry_names", row)
+                made: dict[str, Value | Part] = {"plan_key": plan_key, "since": self.meta.dialect.now()}
+                self.meta.insert(connection, "_wherry_names", row | made)
             return
         self._claim(connection, plan_key, target, row)
         self._remember(connection, target, row, signature)
@@ -209,16 +209,17 @@ class Tables:
         if any(owner != self.pipeline or stream != target.stream for owner, stream, *_ in known):
             self.meta.delete(connection, "_wherry_names", table | {"generation": None})
             known = []
-        now = self.meta.now(connection)
         names = {"": target.table} | {_source(field): field.name for field in target.schema}
         have = {source: name for *_, source, name in known}
-        for source, name in names.items():
-            if have.get(source) == name:
-                continue
-            if source in have:
-                self.meta.delete(connection, "_wherry_names", row | {"stream": target.stream, "source": source})
-            extra: dict[str, Value] = {"plan_key": plan_key, "stream": target.stream, "source": source}
-            self.meta.insert(connection, "_wherry_names", row | extra | {"name": name, "since": now})
+        common: dict[str, Value | Part] = {
+            **row, "plan_key": plan_key, "stream": target.stream, "since": self.meta.dialect.now()
+        }  # fmt: skip
+        new = {source: name for source, name in names.items() if have.get(source) != name}
+        for source in new.keys() & have.keys():
+            self.meta.delete(connection, "_wherry_names", row | {"stream": target.stream, "source": source})
+        if new:
+            rows = [common | {"source": source, "name": name} for source, name in new.items()]
+            self.meta.insert(connection, "_wherry_names", *rows)
         if any(key != plan_key for _, _, key, *_ in known):
             where = row | {"stream": target.stream, "generation": None}
             self.meta.update(connection, "_wherry_names", {"plan_key": plan_key}, where)
@@ -229,7 +230,7 @@ class Tables:
         if known and known[-1][1] == signature:
             return
         version: dict[str, Value] = {"version": known[-1][0] + 1 if known else 1, "columns": signature}
-        extra: dict[str, Value] = {"stream": target.stream, "since": self.meta.now(connection)}
+        extra: dict[str, Value | Part] = {"stream": target.stream, "since": self.meta.dialect.now()}
         self.meta.insert(connection, "_wherry_schemas", row | extra | version)
 
     def names(self, connection: Connection) -> dict[tuple[str, str], str]:
@@ -272,15 +273,14 @@ class Tables:
 
     def sweep(self, connection: Connection) -> None:
         """Drop the tables of generations whose plan is not open."""
-        plans = self.meta.select(
-            connection, "_wherry_plans", ("plan_key", "generation"), {"pipeline": self.pipeline, "status": "open"}
+        statement = SQL(
+            "select namespace, table_name from {names} as n where pipeline = {me} and source = '' "
+            "and generation is not null and not exists (select 1 from {plans} as p where p.pipeline = {me} "
+            "and p.status = 'open' and p.plan_key = n.plan_key and p.generation = n.generation)"
+        ).format(
+            names=self.meta.table("_wherry_names"), plans=self.meta.table("_wherry_plans"), me=Literal(self.pipeline)
         )
-        columns = ("plan_key", "generation", "namespace", "table_name")
-        rows = self.meta.select(connection, "_wherry_names", columns, {"pipeline": self.pipeline, "source": ""})
-        building = {tuple(plan) for plan in plans}
-        for key, generation, namespace, table in rows:
-            if generation is None or (key, generation) in building:
-                continue
+        for namespace, table in connection.rows(statement):
             with self.meta.dialect.setup(connection, namespace):
                 connection.run(SQL("drop table if exists {table}").format(table=Identifier(namespace, table)))
                 self.forget(connection, namespace, table)
