@@ -83,7 +83,7 @@ class CopyWriter(Writer):
         self._kinds = self._known_kinds()
         self._connection.unlimited()
         self._plain = True
-        form = SQL("csv" if self._kinds is None else "binary")
+        form = SQL("csv") if self._kinds is None else SQL("binary")
         statement = SQL("copy {table} ({columns}) from stdin (format {form})").format(
             table=self._table, columns=[Identifier(name) for name in self._schema.names], form=form
         )
