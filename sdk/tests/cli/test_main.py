@@ -77,6 +77,18 @@ def test_what_can_be_explained(
     assert (out, err.splitlines()) == ("", lines)
 
 
+def test_a_current_folder_that_is_gone_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run(["sync", "orders.csv", "shop.duckdb"]) == 9
+    assert capsys.readouterr().err.splitlines() == [
+        "✗ the current folder is gone: it was deleted", "  next: change into one that exists: cd ~",
+    ]  # fmt: skip
+
+
 def test_what_cannot_is_a_bug_of_ours_and_shows_no_data(
     command: Callable[[Act], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

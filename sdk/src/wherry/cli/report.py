@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 
 from wherry.cli.app import App
 from wherry.cli.outlets import harmless
-from wherry.errors import Stopped, UsageError, WherryError
+from wherry.errors import ResourceError, Stopped, UsageError, WherryError
 from wherry.limits import exhausted
 from wherry.near import did_you_mean
 
@@ -52,7 +53,17 @@ def explain(error: BaseException, app: App) -> WherryError:
         return _usage(error, app)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return Stopped()
+    if isinstance(error, FileNotFoundError) and not _is_somewhere():
+        return ResourceError("the current folder is gone: it was deleted", next="change into one that exists: cd ~")
     return exhausted(error) or _bug(error, app)
+
+
+def _is_somewhere() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _usage(error: click.ClickException, app: App) -> UsageError:
