@@ -22,6 +22,8 @@ from measure import Failed, Measured, measure
 
 Result = dict[str, Any]
 RESULTS = Path(__file__).resolve().parent / "results.json"
+QUIET = 0.1
+"""Share of the machine that others may take before results are doubted."""
 SLOW = 60.0
 """Seconds after which a peer is not asked again."""
 
@@ -98,9 +100,17 @@ def result(title: str, rows: int, all_runs: Sequence[Runs], missing: Mapping[str
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": machine(),
         "rows": rows,
+        "others": round(_others(done), 3),
         "cases": [_of_case(runs, rows, limit) for runs in done if not runs.why],
         "missing": {name: why.strip().splitlines()[-1] for name, why in out.items()},
     }
+
+
+def _others(all_runs: Iterable[Runs]) -> float:
+    """Of the CPU there was during the runs, the share that other programs took."""
+    measured = [m for runs in all_runs for m in runs.measured]
+    there = sum(m.wall for m in measured) * len(os.sched_getaffinity(0))
+    return sum(m.others for m in measured) / there if there else 0.0
 
 
 def _pace(runs: Runs, rows: int) -> float:
@@ -185,6 +195,8 @@ def printed(found: Result) -> None:
     for row in table:
         cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
         print("  " + "  ".join([row[0].ljust(widths[0]), *cells[1:-1], row[-1]]).rstrip())
+    if found["others"] > QUIET:
+        print(f"  other programs took {found['others']:.0%} of the machine meanwhile: the ratios say little")
     for name, why in found["missing"].items():
         print(f"  not counted: {name}: {why}")
     sys.stdout.flush()

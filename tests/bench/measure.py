@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
-from processes import resident, server_cpu, threads, tree
+from processes import machine_cpu, resident, server_cpu, threads, tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Measured:
     """wall and cpu in seconds; rss: the highest sum over the command's processes, in MiB.
 
     server: CPU seconds that the server spent meanwhile; sessions: those of each of its processes.  threads: CPU seconds
-    by (thread, name), to a tenth.
+    by (thread, name), to a tenth.  others: CPU seconds that the rest of the machine spent meanwhile.
     output: what it printed, if that was asked for.
     """
 
@@ -32,6 +32,7 @@ class Measured:
     server: float = 0.0
     threads: dict[tuple[int, str], float] = field(default_factory=dict)
     sessions: dict[int, float] = field(default_factory=dict)
+    others: float = 0.0
     output: str = ""
 
 
@@ -45,6 +46,7 @@ def measure(
 ) -> Measured:  # fmt: skip
     """Run the command to its end; it must succeed within so many seconds. server: a process id."""
     before, spent = resource.getrusage(resource.RUSAGE_CHILDREN), server_cpu(server) if server else 0.0
+    all_before = machine_cpu()
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors:
         began = time.monotonic()
         process = subprocess.Popen(
@@ -70,8 +72,11 @@ def measure(
     if server:
         time.sleep(0.1)  # its processes end a moment after their clients
         spent = server_cpu(server) - spent
-    peak = round(watch.peak / 1024, 1)
-    return Measured(round(wall, 3), round(cpu, 2), peak, round(spent, 2), watch.threads, watch.spent(), text)
+    others = max(0.0, machine_cpu() - all_before - cpu - spent)
+    return Measured(
+        round(wall, 3), round(cpu, 2), round(watch.peak / 1024, 1), round(spent, 2), watch.threads, watch.spent(),
+        round(others, 2), text,
+    )  # fmt: skip
 
 
 def _end(file: IO[bytes], size: int = 2000) -> str:

@@ -40,6 +40,13 @@ def server_cpu(pid: int) -> float:
     return sum(own) + sum(parsed(text)[1][0] for text in living if text)
 
 
+def machine_cpu() -> float:
+    """CPU seconds so far of everything on this machine."""
+    fields = _read(Path("/proc/stat")).partition("\n")[0].split()
+    user, nice, system, _, _, interrupts, soft = (int(field) / _TICK for field in fields[1:8])
+    return user + nice + system + interrupts + soft
+
+
 def parsed(stat: str) -> tuple[str, tuple[float, float]]:
     """Of a line of /proc/…/stat: the name, and CPU seconds of its own and of the children it has waited for."""
     name, _, rest = stat.partition("(")[2].rpartition(")")

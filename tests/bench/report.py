@@ -27,7 +27,8 @@ def _circumstances(found: Result) -> str:
     size = f", {found['size']}" if "size" in found else ""
     return (
         f"{found['rows']:,} rows{size}: {found['date']}, {machine['cores']} cores ({machine['cpu']}), "
-        f"{machine['memory']}, Python {machine['python']}, Wherry at {machine['wherry']}"
+        f"{machine['memory']}, Python {machine['python']}, Wherry at {machine['wherry']}; other programs took "
+        f"{found['others']:.0%} of the machine"
     )
 
 

@@ -88,6 +88,7 @@ def test_a_command_is_measured_with_its_children() -> None:
     assert 0.3 <= found.cpu < 3
     assert found.rss > 60
     assert found.wall >= 0.3
+    assert found.others <= found.wall * (os.cpu_count() or 1)
     assert max(found.threads.values()) >= 0.1
 
 
