@@ -60,7 +60,7 @@ def _kinds(threads: Mapping[str, float]) -> dict[str, float]:
     """Threads that do the same work, as those of several lanes, together."""
     together: dict[str, float] = {}
     for name, cpu in threads.items():
-        kind = name.split("-")[0].rstrip(" 0123456789_") or name
+        kind = name.rstrip(" 0123456789_-") or name
         together[kind] = together.get(kind, 0.0) + cpu
     return dict(sorted(together.items(), key=lambda one: -one[1]))
 
