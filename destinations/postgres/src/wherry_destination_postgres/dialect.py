@@ -34,6 +34,8 @@ _BLOCKERS = SQL("""
          where w.application_name = {name} and w.wait_event_type = 'Lock')
      order by a.xact_start limit 1""")
 _STARTED = SQL("select (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint")
+_MANY = 10_000
+"""Rows from which on the planner has to know of a table, and an index is worth its making."""
 _NOTICED = 1.5
 """Seconds after which the server has ended the busy sessions of a client that is gone."""
 
@@ -162,12 +164,24 @@ class PostgresDialect(Dialect):
             template = "{left}::text is not distinct from {right}::text"
         return SQL(template).format(left=left, right=right)
 
+    def joined(self, connection: Connection, table: Identifier, columns: Sequence[str], rows: int) -> None:
+        """Only these columns are looked at: it takes longer than the load if they all are."""
+        if rows >= _MANY:
+            names = [Identifier(column) for column in columns]
+            connection.run(SQL("analyze {table} ({columns})").format(table=table, columns=names))
+
+    def keyed(self, connection: Connection, table: Identifier, keys: Sequence[str], rows: int) -> None:
+        """The index over the rows of a first load; one of a few rows comes with the first upsert."""
+        if rows >= _MANY:
+            ddl.unique(_ours(connection), table, keys)
+
     def upsert(
         self, connection: Connection, table: Identifier, source: Identifier, keys: Sequence[str],
         columns: Sequence[str], where: Part, load_id: Part | None
     ) -> tuple[int, int]:  # fmt: skip
-        """INSERT … ON CONFLICT over the unique index that a merged table gets at its first upsert."""
+        """INSERT … ON CONFLICT over the unique index that a merged table gets with its first rows, or else now."""
         if not ddl.unique(_ours(connection), table, keys):
+            self.joined(connection, source, keys, _MANY)
             return super().upsert(connection, table, source, keys, columns, where, load_id)
         into: list[Part] = [Identifier(column) for column in columns]
         values: list[Part] = [Identifier("s", column) for column in columns]

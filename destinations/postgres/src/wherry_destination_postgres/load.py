@@ -15,9 +15,6 @@ from wherry_destination_postgres import binary, ddl, encode
 if TYPE_CHECKING:
     from wherry_destination_postgres.connection import PostgresConnection
 
-_ANALYZE = 10_000
-"""Rows in a staging table that will be joined, from which on the planner has to know of them."""
-
 
 class CopyWriter(Writer):
     """COPY … FROM STDIN, open from the first write to `finish`, or until the connection is wanted for something else.
@@ -34,9 +31,8 @@ class CopyWriter(Writer):
         self._context: AbstractContextManager[psycopg.Copy] | None = None
         self._copy: psycopg.Copy | None = None
         self._cursor: psycopg.Cursor[Any] | None = None
-        self._joined = "_wherry_pos" in schema.names
         self._plain = True
-        self._rows = self._known = self._analyzed = 0
+        self._rows = 0
 
     def write(self, rows: pa.RecordBatch) -> None:
         if not rows.num_rows:
@@ -52,10 +48,6 @@ class CopyWriter(Writer):
     def finish(self) -> int:
         self.settle()
         rows, self._rows = self._rows, 0
-        self._known += rows
-        if self._joined and self._known >= max(_ANALYZE, 2 * self._analyzed):
-            self._connection.run(SQL("analyze {table}").format(table=self._table))
-            self._analyzed = self._known
         return rows
 
     def settle(self) -> None:

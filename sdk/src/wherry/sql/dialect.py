@@ -279,6 +279,12 @@ class Dialect(ABC):
         total = insert(connection, table, source, columns, where, load_id)
         return total - min(total, updated), min(total, updated)
 
+    def joined(self, connection: Connection, table: Identifier, columns: Sequence[str], rows: int) -> None:
+        """A staging table with so many rows is about to be joined by these columns: the planner may have to know."""
+
+    def keyed(self, connection: Connection, table: Identifier, keys: Sequence[str], rows: int) -> None:
+        """A table took its first rows, so many; others will be merged into it by this key."""
+
     def swappable(self, connection: Connection, table: Identifier, rebuilt: Identifier) -> bool:
         """Whether nothing depends on `table`, so that `rebuilt` may take its name without anybody noticing."""
         return False

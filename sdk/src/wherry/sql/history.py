@@ -9,7 +9,7 @@ where the version in the table began, or ended.
 from __future__ import annotations
 
 from wherry.contracts.loading import Applied
-from wherry.contracts.values import LOAD_ID, VALID_FROM, VALID_TO
+from wherry.contracts.values import LOAD_ID, POSITION, VALID_FROM, VALID_TO
 from wherry.failpoints import failpoint
 from wherry.sql.apply import Work, has_doubles, is_delete, refuse_difference, refuse_null_keys, rows_of
 from wherry.sql.compose import SQL, Composed, Identifier, Literal, Part, names
@@ -23,6 +23,7 @@ def apply_history(work: Work) -> Applied:
     """Close versions that changed or went, add the new ones; equal neighbours are one version."""
     refuse_null_keys(work)
     closed = _close(work, SQL("true")) if work.stage.truncated else 0
+    work.dialect.joined(work.connection, work.stage.table, [*work.target.key, POSITION], work.stage.rows)
     source = resolve(work, SQL("t.{to} is null").format(to=TO))
     once = not has_doubles(work, source)
     if once and not work.connection.rows(SQL("select 1 from {table} limit 1").format(table=work.table)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wherry.contracts.loading import Applied
+from wherry.contracts.values import POSITION
 from wherry.failpoints import failpoint
 from wherry.sql.apply import (
     Work,
@@ -22,6 +23,8 @@ def apply_merge(work: Work) -> Applied:
     """Upserts and deletes by key, in the order of `_wherry_pos`; partial updates are completed first."""
     refuse_null_keys(work)
     removed = delete_earlier(work)
+    if work.target.changes:
+        work.dialect.joined(work.connection, work.stage.table, [*work.target.key, POSITION], work.stage.rows)
     source = last_versions(work, resolve(work, SQL("true")))
     keep = SQL("not {gone}").format(gone=is_delete(work, "s"))
     deleted = _delete(work, source) if work.target.changes else 0
@@ -31,6 +34,7 @@ def apply_merge(work: Work) -> Applied:
         )
     else:
         inserted, updated = insert(work.connection, work.table, source, work.columns, keep, work.mark), 0
+        work.dialect.keyed(work.connection, work.table, work.target.key, inserted)
     refuse_difference(work.target, rows_of(work, source, keep), inserted + updated)
     return Applied(staged=work.stage.rows, inserted=inserted, updated=updated, deleted=deleted + removed)
 
