@@ -70,7 +70,7 @@ class PostgresSource(Source):
     def discover(self, only: Sequence[str] = ("*",)) -> Iterable[Stream]:
         """Everything in all namespaces but the system's and what extensions own."""
         own = self.config.queries
-        found = catalog.load(self._client, list(only), typed=bool(own))
+        found = catalog.load(self._client, only, typed=bool(own))
         yield from streams(found)
         yield from named.streams(self._client, own, only, found, found.paths)
 
