@@ -10,6 +10,7 @@ import datetime
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -231,6 +232,7 @@ def options(doc: str | None, rows: int = 5_000_000, times: int = 3, **more: Mapp
     asked = parser.parse_args()
     if asked.cache:
         os.environ["WHERRY_BENCH_CACHE"] = str(Path(asked.cache).resolve())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # commands, servers and folders go with it
     return asked
 
 
