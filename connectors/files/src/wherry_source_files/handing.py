@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-from wherry import KIND, HandOffRefused, Mark, Piece
+from wherry import KIND, HandOffRefused, Mark, Piece, Selection
 
+from wherry_source_files import handing_csv
 from wherry_source_files.client import LocalFile
 from wherry_source_files.formats import new_reader
+from wherry_source_files.formats.delimited import DelimitedReader
 from wherry_source_files.reading import Reading
 from wherry_source_files.streams import PART, FileStream
 
-FORMS = {"parquet": "parquet-file"}
+FORMS = {"parquet": "parquet-file", "csv": "csv-file", "tsv": "csv-file"}
 _EXACT = (
     pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64(),
     pa.float32(), pa.float64(), pa.string(), pa.binary(), pa.date32(), pa.timestamp("ms"), pa.timestamp("us"),
@@ -22,12 +24,17 @@ _EXACT = (
 """Types of Parquet columns that every engine reads alike; beside them decimals, and microseconds with a zone."""
 
 
-def form_of(found: FileStream, forms: frozenset[str], least: int) -> str | None:
-    """The form in which a stream's files may be handed over: all of one format, and as large as that is worth."""
+def form_of(found: FileStream, wanted: Selection, forms: frozenset[str], least: int) -> str | None:
+    """The form in which a stream's files may be handed over: all of one format, and as large as that is worth.
+
+    Types of CSV files stand only at their end: they go over where the table is made anew.
+    """
     files = found.files()
     formats = {file.format for file in files}
     form = FORMS.get(next(iter(formats), "")) if len(formats) == 1 else None
     if form not in forms or any(file.compression for file in files):
+        return None
+    if form == "csv-file" and (wanted.mode != "replace" or found.many):
         return None
     return form if sum(file.version.size for file in files) >= least else None
 
@@ -35,8 +42,13 @@ def form_of(found: FileStream, forms: frozenset[str], least: int) -> str | None:
 class Handing(Reading):
     """A stream's files that the bookmark does not know, as pieces."""
 
+    _names: list[str] | None = None
+    """Of a CSV file: its columns, their kinds, and what stands between them."""
+    _kinds: dict[str, str]
+    _delimiter: str
+
     def _survey(self, pending: list[LocalFile]) -> Iterator[Mark]:
-        """Footers alone: each file's columns have to be those of the first."""
+        """Heads or footers alone: each file's columns have to be those of the first."""
         self._counted: dict[str, int | None] = {}
         schemas = []
         for file in pending:
@@ -44,15 +56,23 @@ class Handing(Reading):
             self._counted[file.rel] = reader.sample(file)
             schemas.append(reader.schema())
             self._readers.setdefault(file.format, reader)
+            if isinstance(reader, DelimitedReader):
+                self._names, self._delimiter, facts = reader.layout(file)
+                handing_csv.refuse(self._config, self._names, self._delimiter)
+                wanted = self._columns() or self._names
+                self._kinds = {name: handing_csv.kind_of(name, facts[name]) for name in self._names if name in wanted}
         if any(not schema.equals(schemas[0], check_metadata=True) for schema in schemas):
             raise HandOffRefused("its files differ in their columns")
-        for field in schemas[0] if schemas else ():
+        for field in schemas[0] if schemas and self._names is None else ():
             if not _is_exact(field):
                 raise HandOffRefused(f"column {field.name!r} is {field.type}")
         yield Mark()
 
     def _file(self, file: LocalFile) -> Iterator[Mark | Piece]:
         yield from self._instead(file)
+        if self._names is not None:
+            yield from self._text(file)
+            return
         names = self._reader(file).schema().names
         data: dict[str, Any] = {"path": file.path, "names": names}
         if self._found.many:
@@ -62,6 +82,18 @@ class Handing(Reading):
             unchanged=file.refuse_change,
         )  # fmt: skip
         self._seen[file.rel] = file.entry()  # hashed while the engine reads
+
+    def _text(self, file: LocalFile) -> Iterator[Piece]:
+        """The file, then what was counted in it while the engine reads."""
+        data = {
+            "path": file.path, "names": self._names, "kinds": self._kinds, "delimiter": self._delimiter,
+            "header": self._config.header,
+        }  # fmt: skip
+        yield Piece(stream=self._path, data=data, unchanged=file.refuse_change)
+        scan = handing_csv.Scan(self._delimiter)
+        scan.read(file, self._stop.is_set)
+        yield Piece(stream=self._path, data=scan.about(), rows=None, size=file.version.size)
+        self._seen[file.rel] = file.entry()
 
 
 def _is_exact(field: pa.Field) -> bool:

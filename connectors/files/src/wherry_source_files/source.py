@@ -82,9 +82,9 @@ class FilesSource(Source):
         yield from cast("Iterator[Batch | Mark]", reading.items())
 
     def handoff(self, split: Split) -> str | None:
-        """Parquet files may be read by the destination's engine itself."""
+        """Parquet and CSV files may be read by the destination's engine itself."""
         found = self._found(split)
-        return form_of(found, self.run.handoffs, self.run.least_handoff) if found else None
+        return form_of(found, split.streams[0], self.run.handoffs, self.run.least_handoff) if found else None
 
     def hand_over(self, split: Split, form: str) -> Iterator[Piece | Mark]:
         """As `read`, a piece a file."""

@@ -6,6 +6,9 @@ file is read instead.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -23,12 +26,13 @@ from wherry import (
     failpoint,
 )
 
-from wherry_destination_duckdb import types
+from wherry_destination_duckdb import handed_csv, types
 
 if TYPE_CHECKING:
     from wherry_destination_duckdb.load import DuckDBConnection
 
 LOAD_ID = "_wherry_load_id"
+PARQUET, CSV = FORMS = ("parquet-file", "csv-file")
 _PARQUET = SQL(
     "read_parquet({path}, hive_partitioning = false, filename = false, union_by_name = false, "
     "file_row_number = false, utf8_validation = 'strict')"
@@ -40,33 +44,33 @@ _PATTERN = frozenset("*?[]{}\\")
 class FileTaker(Taker):
     """Files, one at a time, each by one INSERT inside the load's transaction.
 
-    A piece is {"path": an absolute path, "names": the file's columns in their order, "constants": column -> text}.
+    parquet-file: {"path": an absolute path, "names": the file's columns in their order, "constants": column -> text}.
+    csv-file: {"path", "names", "kinds": column -> kind, "delimiter", "header"}, then what the source counted meanwhile:
+    {"lines", "delimiters", "quotes"}.
     """
 
     occupies = False
 
     def __init__(self, connection: DuckDBConnection, form: str, table: Identifier, target: Target, load_id: int):
-        if form != "parquet-file":
-            raise HandOffRefused(f"{form} is not known here")
         self._connection = connection
+        self._form = form
         self._table = table
         self._target = target
         self._load_id = load_id
         self._rows = 0
+        self._last: dict[str, Any] = {}
 
     def take(self, data: Any) -> int:
-        path = str(data["path"])
-        if _PATTERN & set(path):
+        if "path" not in data:
+            return self._counted(data)
+        if _PATTERN & set(data["path"]):
             raise HandOffRefused("the engine would take the path for a pattern")
-        source = _PARQUET(path=Literal(path))
-        try:
-            self._refuse_other_columns(source, data)
-            taken = self._connection.run(self._insert(source, data.get("constants", {})))
-        except (LeaseError, ResourceError, HandOffRefused):
-            raise
-        except WherryError as error:
-            cause = type(error.__cause__).__name__
-            raise HandOffRefused(f"the engine's own reader does not take it ({cause})") from error
+        self._last = data
+        source = handed_csv.source(data) if self._form == CSV else _PARQUET(path=Literal(data["path"]))
+        with _refusing(data):
+            if self._form == PARQUET:
+                self._refuse_other_columns(source, data)
+            taken = self._connection.run(self._insert(source, data))
         failpoint("K07")
         self._rows += taken
         return taken
@@ -74,6 +78,12 @@ class FileTaker(Taker):
     def finish(self) -> int:
         rows, self._rows = self._rows, 0
         return rows
+
+    def _counted(self, counted: dict[str, Any]) -> int:
+        """The rows of the last file, if there are as many as the source found."""
+        texts = [field.name for field in self._target.schema if field.type == pa.string()]
+        handed_csv.refuse_other_count(self._connection, self._table, texts, self._last, counted, self._rows)
+        return self._rows
 
     def _refuse_other_columns(self, source: Part, data: Any) -> None:
         """Raise unless the engine sees the names that the source sees, and the target's types."""
@@ -92,9 +102,9 @@ class FileTaker(Taker):
             if types.native(seen.field(name).type) != field.type or types.kind(field):
                 raise HandOffRefused(f"column {name!r} is {seen.field(name).type} to the engine, not {field.type}")
 
-    def _insert(self, source: Part, constants: dict[str, str]) -> Part:
+    def _insert(self, source: Part, data: dict[str, Any]) -> Part:
         columns: list[Part] = [Identifier(field.name) for field in self._target.schema]
-        values: list[Part] = [self._value(_source_of(field), constants) for field in self._target.schema]
+        values: list[Part] = [self._value(field, data) for field in self._target.schema]
         if self._target.load_id:
             columns.append(Identifier(LOAD_ID))
             values.append(Literal(self._load_id))
@@ -102,8 +112,30 @@ class FileTaker(Taker):
             table=self._table, columns=columns, values=values, source=source
         )
 
-    def _value(self, name: str, constants: dict[str, str]) -> Part:
+    def _value(self, field: pa.Field, data: dict[str, Any]) -> Part:
+        name = _source_of(field)
+        if self._form == CSV:
+            if name not in data["names"]:
+                raise HandOffRefused(f"the file has no column {name!r}")
+            return handed_csv.value(data, name, field.type, types.column_type(field))
+        constants = data.get("constants", {})
         return Literal(constants[name]) if name in constants else Identifier(name)
+
+
+@contextmanager
+def _refusing(data: dict[str, Any]) -> Iterator[None]:
+    """What the engine's reader makes of a file is no failure of the database: the file can still be read."""
+    try:
+        yield
+    except (LeaseError, ResourceError, HandOffRefused):
+        raise
+    except WherryError as error:
+        column = re.search(re.escape(handed_csv.UNLIKE) + r"(\d+)", str(error.__cause__))
+        if column is not None:
+            why = f"column {data['names'][int(column[1])]!r}: a literal that the engine would change"
+        else:
+            why = f"the engine's own reader does not take it ({type(error.__cause__).__name__})"
+        raise HandOffRefused(why) from error
 
 
 def _source_of(field: pa.Field) -> str:

@@ -93,6 +93,13 @@ class DelimitedReader(Reader):
             for batch in self._parse(file, text, strict=True):
                 yield self._typed(batch, columns)
 
+    def layout(self, file: LocalFile) -> tuple[list[str], str, dict[str, Facts]]:
+        """(columns in their order, delimiter, what is known of each column) after `sample`."""
+        with open_text(file, self.config.encoding, SAMPLE_BYTES) as text:
+            head = _read_head(text.reader)
+        delimiter = self._delimiter(file, head)
+        return self._names(file, head, delimiter), delimiter, {name: self._fact(name) for name in self._facts}
+
     def _fact(self, name: str) -> Facts:
         return TEXT_FACTS if name in self.text else self._facts[name]
 
