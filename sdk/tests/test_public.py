@@ -36,7 +36,7 @@ FIELDS = {  # "?": has a default
     "ReadPlan": "key splits after? together? ordered? again? id?",
     "Progress": "bookmark? open? done? covers? missing? generation? damaged? anew?",
     "Batch": "stream data bookmark? rejected?",
-    "Mark": "bookmark? complete? truncate? stream? parts?",
+    "Mark": "bookmark? complete? truncate? stream? parts? unchanged?",
     "Piece": "stream data rows? size? unchanged?",
     "Run": "log? stop? bytes? memory? shared? folder? conceal? resting? handoffs? least_handoff?",
     "Target": "stream table schema namespace? mode? key? cursor? part? generation? exclusive? changes? load_id?",

@@ -4,10 +4,11 @@ It wants `Authorization: Bearer sesame`, and has
 
     GET  /v1/issues?since=…              20 issues a page, oldest change first; the next page's address in links.next
     GET  /v1/issues/{id}/comments        comments of one issue
-    GET  /v1/labels?page=1&per_page=10   labels, by page number; a count of them in total
+    GET  /v1/labels?page=1&per_page=10   labels, by page number; a count of them in total; with an ETag
     POST /v1/issues/{id}/close           an issue changes
 """
 
+import hashlib
 import json
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,7 +88,12 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status, value):
         """Send it."""
         body = json.dumps(value).encode()
+        tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"' if "labels" in value else None
+        if tag is not None and self.headers["If-None-Match"] == tag:
+            status, body = 304, b""
         self.send_response(status)
+        if tag is not None:
+            self.send_header("ETag", tag)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -174,6 +174,8 @@ class Mark:
     """An item without rows: a bookmark, streams complete, streams truncated, a new or changed stream.
 
     parts: stream path -> parts (values of `Stream.part`) that are read again: their earlier rows go in the same load.
+    unchanged: nothing is new since the plan's lasting bookmark: nothing is written, replaced tables stay as they are.
+    The one item of a read, of a plan with one split.
     """
 
     bookmark: Bookmark | None = None
@@ -181,6 +183,7 @@ class Mark:
     truncate: tuple[str, ...] = ()
     stream: Stream | None = None
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

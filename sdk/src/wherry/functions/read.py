@@ -193,6 +193,7 @@ class Read:
             truncate=mark.truncate,
             stream=mark.stream,
             parts=mark.parts,
+            unchanged=mark.unchanged,
         )
 
     def _bookmark(self) -> dict[str, Any] | None:

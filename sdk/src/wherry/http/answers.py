@@ -26,7 +26,10 @@ class Verdict:
 
 
 def judged(reply: Reply, rules: Sequence[OnResponse], retry: Retry, conditional: bool = False) -> Verdict:
-    """The first rule that fits, else what the status means. conditional: "not modified" was asked for."""
+    """The first rule that fits, else what the status means. conditional: "not modified" was asked for; no rule can
+    make an answer without rows of it."""
+    if reply.status == 304 and conditional:
+        return Verdict("unchanged")
     text: str | None = None
     for rule in rules:
         if rule.contains is not None and text is None:
@@ -40,8 +43,6 @@ def judged(reply: Reply, rules: Sequence[OnResponse], retry: Retry, conditional:
         return Verdict("skip")
     if 200 <= status < 300:
         return Verdict("ok")
-    if status == 304 and conditional:
-        return Verdict("unchanged")
     if status in (301, 302, 303, 307, 308) and reply.headers.get("location"):
         return Verdict("redirect")
     return Verdict("auth" if status == 401 else "fail")

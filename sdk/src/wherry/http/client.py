@@ -22,12 +22,11 @@ from wherry.http.models import Auth, Login, OAuth2, OnResponse, RateLimit, Retry
 from wherry.http.places import Place, allowed, base_of, below, redirected, url_shown
 from wherry.http.tokens import Fetched, Tokens
 from wherry.http.transport import Call, Reply
-from wherry.http.values import Answer, Request
+from wherry.http.values import CONDITIONS, Answer, Request
 from wherry.http.waits import Clock
 
 HOPS = 10
 """Redirects that a request follows."""
-_CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class Client:
             method=sent.method, url=_signed(sent.url, signed.params), shown=self._shown(sent.url),
             headers={**sent.headers, **signed.headers}, data=sent.data,
         )  # fmt: skip
-        conditional = not _CONDITIONS.isdisjoint(name.lower() for name in sent.headers)
+        conditional = not CONDITIONS.isdisjoint(name.lower() for name in sent.headers)
         return self._host.ask(call, lambda reply: judged(reply, rules, self._retry, conditional))
 
     def _answer(self, sent: _Sent, reply: Reply, verdict: Verdict) -> Answer:

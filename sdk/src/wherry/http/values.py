@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
+"""Headers that ask for "not modified" in the place of an answer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

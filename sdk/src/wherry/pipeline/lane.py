@@ -96,7 +96,7 @@ class Lane:
         self._unwanted: set[str] = set()
         self._rejected = self._read = 0
         """Of what no load has committed yet."""
-        self._changed = False
+        self._changed = self._unchanged = False
         self._rows = self._bytes = 0
         self._since = time.monotonic()
         self._begun = 0
@@ -145,6 +145,9 @@ class Lane:
             if end.error is not None:
                 raise end.error
             return False
+        if self._unchanged:
+            self.work.leave(self.split, came=self._changed or self._read + self._commits > 0)
+            return True
         self._complete |= {s.stream.path for s in self.split.streams if self._is_whole(s)}
         if self.work.must_record(self.split, self._changed or self._whole):  # a whole read without rows ends all keys
             self._refuse_overflow()
@@ -182,6 +185,7 @@ class Lane:
         return self._streams[path]
 
     def _marked(self, mark: Mark, reader: Reader) -> None:
+        self._unchanged = self._unchanged or mark.unchanged
         if mark.stream is not None:
             self._announced(mark)
         for path in mark.truncate:

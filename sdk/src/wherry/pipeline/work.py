@@ -14,7 +14,7 @@ from wherry.contracts.loading import Applied, Counts, Entry, Target
 from wherry.contracts.source import Run, Source
 from wherry.contracts.values import Bookmark, JsonValue, Progress, ReadPlan, Selection, Split, Stream
 from wherry.contracts.wire import from_json, to_json
-from wherry.errors import HandOffRefused, StateError
+from wherry.errors import HandOffRefused, StateError, StreamError
 from wherry.pipeline import boundary
 from wherry.pipeline import envelope as envelopes
 from wherry.pipeline.budget import Budget
@@ -283,6 +283,20 @@ class Work:
         for path, count in counts.items():
             if path in self.context.outcomes:
                 self.context.outcomes[path].add({"read": count.read, "boundary": count.boundary})
+
+    def leave(self, split: Split, came: bool) -> None:
+        """Leave the tables as they are: the source says that nothing is new since the lasting bookmark, in any mode.
+
+        What the plan may have begun is not gone on with. came: rows or bookmarks came beside that. StreamError: there
+        is nothing that it could be said of.
+        """
+        if came or self.lasting is None or self._rebuild or len(self.plan.splits) > 1:
+            raise StreamError(
+                f"the source calls {split.key} unchanged, which has rows now, other splits, or a table made anew",
+                next="report it to whoever maintains the connector",
+            )
+        with self._lock:
+            self.generation, self.resumed = None, False
 
     def reached(self, split: Split, windows: Mapping[str, tuple[str | None, str | None]]) -> None:
         """Take down which cursor values a finished split has read; not of one that began again in the middle."""

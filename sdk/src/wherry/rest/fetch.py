@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from wherry.contracts.source import Run
 from wherry.contracts.values import Selection, Stream
-from wherry.http.client import Client
 from wherry.http.paging import Step
 from wherry.http.values import Request
 from wherry.json_rows import MISSING, steps
@@ -22,7 +21,7 @@ from wherry.rest.progress import server_time
 from wherry.rest.requests import paging, request
 from wherry.rest.rows import column
 from wherry.rest.template import ABSENT, Values
-from wherry.rest.walk import Complete, PageBody, Turn, objects, walk
+from wherry.rest.walk import Complete, PageBody, Sender, Turn, objects, walk
 from wherry.rest.window import Window, Windows, lookback, parameters
 
 REMEMBERED = 100_000
@@ -35,7 +34,7 @@ class Api:
 
     manifest: Manifest
     config: Mapping[str, Any]
-    client: Client
+    client: Sender
     run: Run
     now: Any
 

@@ -12,6 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from wherry.config import document
 from wherry.config.refusal import Refusal, explain
 from wherry.errors import UsageError
+from wherry.http.models import LinkHeader
+from wherry.http.values import CONDITIONS
 from wherry.near import did_you_mean
 from wherry.rest.models import Manifest, RestStream
 from wherry.rest.template import templates
@@ -64,7 +66,7 @@ def build_manifest(raw: Mapping[str, Any]) -> Manifest:
         manifest = _ADAPTER.validate_python(data)
     except ValidationError as error:
         raise Wrong(_nearer(explain(error, Manifest, data), data)) from None
-    for place, message, remedy in _unknown_templates(manifest):
+    for place, message, remedy in (*_unknown_templates(manifest), *_conditions(manifest)):
         raise Wrong(Refusal(place, message, remedy=remedy))
     return manifest
 
@@ -153,6 +155,38 @@ def _unknown_templates(manifest: Manifest) -> Iterator[tuple[Place, str, str | N
                     needs = {"parent": "parent", "item": "for_each"}.get(root, "incremental")
                     told = f"{{{root}.{name}}}" if name else f"{{{root}}}"
                     yield place, f"{told} needs {needs}, which stream {stream.name} has not", None
+
+
+def _conditions(manifest: Manifest) -> Iterator[tuple[Place, str, str | None]]:
+    """Conditional requests where "not modified" would not mean that the table is right: where, what, what would."""
+    places: list[tuple[Place, Any]] = [((), manifest), *((("streams", n), s) for n, s in enumerate(manifest.streams))]
+    for place, part in places:
+        for name, value in part.headers.items():
+            if value is not None and name.lower() in CONDITIONS:
+                what = f"headers cannot hold {name}: an answer without rows would be taken for an empty table"
+                yield (*place, "headers", name), what, "let it be sent where it can be: conditional: true"
+    for number, stream in enumerate(manifest.streams):
+        if stream.conditional and (found := _not_one_answer(stream, manifest)) is not None:
+            what = f"conditional is for a stream that one answer holds, not for stream {stream.name}: {found[0]}"
+            yield ("streams", number, "conditional"), what, found[1]
+
+
+def _not_one_answer(stream: RestStream, manifest: Manifest) -> tuple[str, str | None] | None:
+    """Why no one answer can say that the stream is unchanged, and what helps; None if one can.
+
+    A page that stays as it is says nothing of whether there is another one by now, unless its body would tell.
+    """
+    for word, given in ("parent", stream.parent), ("for_each", stream.for_each), ("incremental", stream.incremental):
+        if given is not None:
+            return f"it has {word}", None
+    if stream.method != "GET":
+        return f"method {stream.method} takes no condition", None
+    style, remedy = stream.paginate or manifest.paginate, "where one answer is all there is: paginate: {type: none}"
+    if style is None:
+        return "nothing says that there are no further pages", remedy
+    if isinstance(style, LinkHeader) or getattr(style, "header", None) is not None:
+        return f"with paginate: {style.type} the answer's headers tell of a next page, its body does not", remedy
+    return None
 
 
 def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str, str | None]]:

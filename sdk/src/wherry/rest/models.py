@@ -109,7 +109,8 @@ class RestStream:
     `*` over a map, the column that takes the map's key. schema: column -> type, for those that are known; nested ones
     as maps and one-element lists. parent: the stream whose rows fill `{parent.…}`; include_parent: its fields that
     become columns `_<parent>_<field>`. for_each: items that fill `{item}`, or "{config.…}" of type list. flatten:
-    nested objects become columns `outer__inner`.
+    nested objects become columns `outer__inner`. conditional: the server is asked for an answer only if that changed
+    since the table was made (`ETag`, `Last-Modified`); for streams that are one answer.
     """
 
     name: Name
@@ -130,6 +131,7 @@ class RestStream:
     for_each: list[Value] | str | None = field(default=None, kw_only=True)
     on_response: tuple[OnResponse, ...] = field(default=(), kw_only=True)
     flatten: bool = field(default=False, kw_only=True)
+    conditional: bool = field(default=False, kw_only=True)
     description: str | None = field(default=None, kw_only=True)
 
     @model_validator(mode="after")

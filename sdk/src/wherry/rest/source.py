@@ -18,6 +18,7 @@ from wherry.contracts.values import Batch, Mark, Progress, ReadPlan, Selection, 
 from wherry.errors import UsageError
 from wherry.http.client import Client
 from wherry.http.paging import Step
+from wherry.rest.conditional import Conditional, asking
 from wherry.rest.config import config_fields, config_model
 from wherry.rest.fetch import Api, Pages
 from wherry.rest.manifest import Wrong, build_manifest, parse_manifest, read_manifest
@@ -103,8 +104,14 @@ class RestSource(Source):
         return offered(self.manifest(), self._values())
 
     def plan(self, selected: Sequence[Selection], progress: Mapping[str, Progress]) -> Iterable[ReadPlan]:
-        yield from super().plan([s for s in selected if s.mode == "replace"], {})
-        yield from super().plan([s for s in selected if s.mode != "replace"], progress)
+        streams = {stream.name: stream for stream in self.manifest().streams}
+        for selection in selected:
+            stream = streams[selection.stream.name]
+            if stream.incremental is None:
+                known = progress.get(selection.stream.path, Progress())
+                yield from (asking(plan, known, stream) for plan in super().plan([selection], progress))
+            else:
+                yield from super().plan([selection], progress if selection.mode != "replace" else {})
 
     def read(self, split: Split) -> Iterator[Batch | Mark]:
         selection = split.streams[0]
@@ -115,7 +122,12 @@ class RestSource(Source):
                 f"stream {stream.name} cannot be read by {selection.cursor!r}", key="cursor",
                 next=f"use {known}" if known else "the API takes no cursor there: read it whole, --mode replace",
             )  # fmt: skip
-        yield from self._wanted(Reading(api, stream, selection, split.bookmark).items(), selection.limit)
+        if stream.conditional and selection.limit is None:
+            conditional = Conditional(api, stream, split)
+            api = replace(api, client=conditional)
+            yield from self._wanted(conditional.items(Reading(api, stream, selection, None).items()), None)
+        else:
+            yield from self._wanted(Reading(api, stream, selection, split.bookmark).items(), selection.limit)
 
     def _wanted(self, items: Iterator[Batch | Mark], limit: int | None) -> Iterator[Batch | Mark]:
         """The items, until there were so many rows, or the run is to stop."""

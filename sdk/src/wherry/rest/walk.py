@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from wherry.errors import DataError, StreamError
 from wherry.http.bodies import not_json
-from wherry.http.client import Client
 from wherry.http.models import OnResponse, Paginate
 from wherry.http.paging import Cycle, Pager, Step, offered, pager
 from wherry.http.values import Answer, Request
 from wherry.json_rows import MISSING, count, find, last, steps
 from wherry.json_rows.paths import walk as values
 from wherry.rest.template import Values, number
+
+
+class Sender(Protocol):
+    """A `Client`, or what stands before one."""
+
+    def send(self, request: Request, rules: Sequence[OnResponse] = ()) -> Answer:
+        """The answer to a request."""
+
+    def close(self) -> None:
+        """Let go of the connections."""
 
 
 class Complete(Exception):
@@ -27,7 +36,7 @@ Turn = Literal["on", "anew", "end"]
 
 
 def walk(
-    client: Client, ask: Callable[[Step], Request], style: Paginate | None, *, records: str, name: str,
+    client: Sender, ask: Callable[[Step], Request], style: Paginate | None, *, records: str, name: str,
     rules: Sequence[OnResponse] = (), stop: threading.Event, turn: Callable[[PageBody, int], Turn] | None = None,
 ) -> Iterator[Answer]:  # fmt: skip
     """The pages of one request, in order. ask: the request for a page.  name: the stream, for messages.

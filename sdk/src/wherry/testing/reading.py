@@ -111,6 +111,8 @@ def _read_plan(source: Source, plan: ReadPlan, whole: Whole) -> None:
         whole.done.append((plan, split, found))
         if plan.after is None:
             last = next((item.bookmark for item in reversed(found) if item.bookmark is not None), split.bookmark)
+        if any(item.mark is not None and item.mark.unchanged for item in found):
+            last = whole.progress[plan.key].bookmark
     whole.progress[plan.key] = Progress(bookmark=last)
 
 
