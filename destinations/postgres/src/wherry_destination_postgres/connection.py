@@ -22,6 +22,7 @@ from wherry import (
     Target,
     TransientError,
     UsageError,
+    WherryError,
     Writer,
     failpoint,
 )
@@ -29,6 +30,7 @@ from wherry import (
 from wherry_destination_postgres.config import PostgresConfig
 from wherry_destination_postgres.errors import AGAIN, denied, no_tls, refused, translated
 from wherry_destination_postgres.handed import CopyTaker
+from wherry_destination_postgres.idle import Idle
 from wherry_destination_postgres.load import CopyWriter
 from wherry_destination_postgres.query import answer
 from wherry_destination_postgres.watched import Watched
@@ -38,9 +40,13 @@ _SILENCE = 2.0
 """Seconds without a word after which `ping` says one."""
 
 
-def connect(config: PostgresConfig, name: str) -> PostgresConnection:
-    """A session under an application name, in UTC, that the server ends when this process is gone or stands still."""
-    return PostgresConnection(_session(config, name), config, name)
+def connect(config: PostgresConfig, name: str, idle: Idle | None = None) -> PostgresConnection:
+    """A session under an application name, in UTC, that the server ends when this process is gone or stands still.
+
+    idle: one of these if there is any, and where it goes afterwards.
+    """
+    kept = idle.take() if idle is not None else None
+    return PostgresConnection(kept or _session(config, name), config, name, idle)
 
 
 def _session(config: PostgresConfig, name: str) -> Watched:
@@ -105,14 +111,17 @@ class PostgresConnection(Connection):
     """A psycopg session. At most one COPY is under way; whatever else comes ends it first.
 
     A session that was lost is replaced by a new one outside of transactions. bound: unless it holds what a new one
-    would not have (temporary tables, a search path): then its loss is reported.
+    would not have (temporary tables, a search path): then its loss is reported.  staged: temporary tables are all it
+    holds.  idle: where its session goes in the end, as good as new.
     """
 
-    def __init__(self, session: Watched, config: PostgresConfig, name: str) -> None:
+    def __init__(self, session: Watched, config: PostgresConfig, name: str, idle: Idle | None = None) -> None:
         self.session = session
         self.name = name
         self.copying: CopyWriter | CopyTaker | None = None
-        self.bound = False
+        self.bound = self.staged = False
+        self._idle = idle
+        self._over = False
         self._spoke = time.monotonic()
         self._config = config
         self._place = config.reference_text()
@@ -206,11 +215,29 @@ class PostgresConnection(Connection):
                 self.session.execute("rollback")
 
     def close(self) -> None:
+        if self._over:
+            return
+        self._over = True
         with suppress(psycopg.Error):
             if self.copying is not None:
                 self.copying.drop()
+        with suppress(psycopg.Error, WherryError):
+            if self._given_back():
+                return
         with suppress(psycopg.Error):
             self.session.close()
+
+    def _given_back(self) -> bool:
+        """Whether the session went back for others: nothing is under way on it, and nothing is left in it."""
+        if self._idle is None or (self.bound and not self.staged):
+            return False
+        if self.session.closed or self.session.info.transaction_status != pq.TransactionStatus.IDLE:
+            return False
+        if self._unlimited:
+            self._limit(self._config.statement_timeout)
+        if self.staged:
+            self.session.execute("discard temp")
+        return self._idle.give(self.session)
 
     def writer(self, table: Identifier, schema: pa.Schema) -> Writer:
         return CopyWriter(self, table, schema)

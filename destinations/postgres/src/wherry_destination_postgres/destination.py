@@ -46,11 +46,13 @@ class PostgresDestination(SqlDestination):
 
     def check(self) -> None:
         """Reach the server, and ask it for the rights to create tables somewhere."""
-        connection = PostgresDialect(self.config).connect()
+        dialect = PostgresDialect(self.config)
+        connection = dialect.connect()
         try:
             standby, database, user, temporary, create = connection.rows(_RIGHTS)[0]
         finally:
             connection.close()
+            dialect.close()
         if standby:
             raise DestinationError(
                 f"{self.label()} is a standby, which takes no writes", key="host", next="write to the primary server"

@@ -14,6 +14,7 @@ from wherry import KIND, SQL, Connection, Dialect, Identifier, Lease, LeaseError
 from wherry_destination_postgres import ddl, types
 from wherry_destination_postgres.config import PostgresConfig
 from wherry_destination_postgres.connection import WHO, PostgresConnection, connect, holder
+from wherry_destination_postgres.idle import Idle
 
 _LOCK = 0x77686572
 """First half of our advisory locks."""
@@ -51,12 +52,13 @@ class PostgresDialect(Dialect):
         self.address = config.reference_text()
         self.lease = config.lease
         self.name = f"wherry {secrets.token_hex(6)}"
+        self._idle = Idle()
 
     def connect(self) -> PostgresConnection:
-        return connect(self.config, self.name)
+        return connect(self.config, self.name, self._idle)
 
     def close(self) -> None:
-        """Nothing is shared."""
+        self._idle.close()
 
     @contextmanager
     def setup(self, connection: Connection, namespace: str) -> Iterator[None]:
@@ -139,7 +141,9 @@ class PostgresDialect(Dialect):
         ddl.widen(_ours(connection), table, field, empty)
 
     def staging(self, connection: Connection, name: str, schema: pa.Schema) -> Identifier:
-        _ours(connection).bound = True
+        ours = _ours(connection)
+        ours.staged = ours.staged or not ours.bound
+        ours.bound = True
         return super().staging(connection, name, schema)
 
     # --- statements that differ
