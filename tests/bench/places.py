@@ -24,18 +24,26 @@ class DuckdbFile:
 
     def emptied(self) -> None:
         """As if it had never been there."""
-        for suffix in ("", ".wal"):
-            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+        for here, _ in self._files(""):
+            here.unlink(missing_ok=True)
         shutil.rmtree(f"{self._path}.tmp", ignore_errors=True)
+
+    def _files(self, name: str) -> list[tuple[Path, Path]]:
+        """The file and its log, and what they are called aside."""
+        return [(Path(f"{self._path}{end}"), Path(f"{self._path}.{name}{end}")) for end in ("", ".wal")]
 
     def keep(self, name: str) -> None:
         """Put it aside under a name."""
-        self._path.rename(self._path.with_suffix(f".{name}"))
+        for here, aside in self._files(name):
+            if here.exists():
+                here.rename(aside)
 
     def restored(self, name: str) -> None:
         """As it was when it was kept."""
         self.emptied()
-        shutil.copy(self._path.with_suffix(f".{name}"), self._path)
+        for here, aside in self._files(name):
+            if aside.exists():
+                shutil.copy(aside, here)
 
     def digest(self, table: str, cast: bool = False) -> Digest:
         """Of what is in it."""

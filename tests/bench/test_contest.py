@@ -13,8 +13,9 @@ import contest
 import pytest
 from contest import Case, fastest, finished, held, lines, ratio, result
 from environments import Environment, NotInstalled
-from lineitem import changed
+from lineitem import changed, digest_in_duckdb, write_files
 from measure import Failed, Measured, measure
+from places import DuckdbFile
 from processes import parsed, server_cpu, threads, tree
 from profiles import estimated, summed
 from report import _result
@@ -135,3 +136,39 @@ def test_an_environment_that_cannot_be_made_says_why(tmp_path: Path, monkeypatch
 
 def test_four_in_a_hundred_change() -> None:
     assert changed(5_000_000) == (150_000, 50_000)
+
+
+def test_a_file_is_put_back_as_it_was_kept(tmp_path: Path) -> None:
+    import duckdb
+
+    place = DuckdbFile(tmp_path / "t.duckdb")
+    with duckdb.connect(str(place.target)) as db:
+        db.execute("create table t as select 1 as a")
+    (tmp_path / "t.duckdb.wal").write_bytes(b"")
+    place.keep("base")
+    assert not Path(place.target).exists()
+    place.restored("base")
+    with duckdb.connect(str(place.target)) as db:
+        assert db.execute("update t set a = 2 returning a").fetchall() == [(2,)]
+    place.restored("base")
+    assert (tmp_path / "t.duckdb.wal").exists()
+    with duckdb.connect(str(place.target)) as db:
+        assert db.sql("select a from t").fetchall() == [(1,)]
+    place.emptied()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["t.duckdb.base", "t.duckdb.base.wal"]
+
+
+def test_the_digest_is_the_same_in_both_kinds_of_file_and_sees_every_kind_of_change(tmp_path: Path) -> None:
+    import duckdb
+
+    files = write_files(tmp_path, 2000, ["duckdb", "jsonl"])
+    wanted = digest_in_duckdb(str(files["duckdb"]), "lineitem")
+    other = str(tmp_path / "other.duckdb")
+    with duckdb.connect(other) as db:
+        db.execute("create table lineitem as from read_json(?)", [str(files["jsonl"])])
+    assert digest_in_duckdb(other, "lineitem", cast=True) == wanted
+    for change in ("l_comment = '' where l_comment is null", "l_tax = l_tax + 0.01 where l_orderkey = 1"):
+        with duckdb.connect(other) as db:
+            db.execute(f"update lineitem set {change}")
+        changed_digest = digest_in_duckdb(other, "lineitem", cast=True)
+        assert (changed_digest[0], changed_digest[1] == wanted[1]) == ("2000", False)
