@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -53,6 +54,16 @@ def test_no_password(postgres_password_user: str, monkeypatch: pytest.MonkeyPatc
     host, port, database = parts(postgres_password_user)
     error = failure(url=f"postgresql://wherry_password@{host}:{port}/{database}")
     assert (type(error), error.key) == (AuthError, "password")
+
+
+def test_a_server_that_hangs_up_in_the_greeting_is_said_in_its_first_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=lambda: [server.accept()[0].close() for _ in range(2)], daemon=True)
+        thread.start()
+        host, port = server.getsockname()
+        error = failure(host=host, port=port, database="x", user="ana", sslmode="disable")
+    assert isinstance(error, TransientError)
+    assert error.message.endswith("cannot be reached: server closed the connection unexpectedly")
 
 
 def test_the_right_password_from_each_place(

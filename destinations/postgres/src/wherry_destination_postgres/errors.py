@@ -24,6 +24,8 @@ _CUT = re.compile("SSL SYSCALL|SSL error: (unexpected eof|shutdown)|SSL connecti
 _LATER = re.compile("too many|connection slots|starting up|shutting down|recovery mode|not currently accepting")
 
 
+_ASIDE = re.compile(r"\s*(Is the server running|This probably means|before or while processing)")
+"""Lines in which the driver guesses why."""
 _RIGHTS = {"insert into": "INSERT", "copy": "INSERT", "update": "UPDATE", "delete from": "DELETE"}
 AGAIN = "run it again: what was committed stands"
 
@@ -31,8 +33,8 @@ AGAIN = "run it again: what was committed stands"
 def refused(error: psycopg.Error, place: str) -> WherryError:
     """Why no connection came about: from the text, and whether a password was asked for where that is translated."""
     text = str(error)
-    said = [line for line in text.strip().splitlines() if not re.match(r"\s*Is the server running", line)]
-    last = re.sub(r"\s+", " ", said[-1] if said else "")
+    said = [line for line in text.strip().splitlines() if not _ASIDE.match(line)]
+    last = re.sub(r"\s+", " ", said[-1] if said else "").removeprefix("connection failed: ")
     reason = re.sub(r"^.*?(FATAL|failed|error): +", "", last)
     if match := re.search(r'database "(.*)" does not exist', text):
         return UsageError(
