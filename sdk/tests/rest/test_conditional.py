@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from wherry import RestSource, TransientError, UsageError
+from wherry import Progress, RestSource, Selection, TransientError, UsageError
 from wherry.pipeline.lane import CommitEvery
 from wherry.pipeline.patience import Patience
 from wherry.pipeline.select import Wish, Wishes
@@ -210,6 +210,20 @@ def test_a_sample_sends_no_condition_and_keeps_none(shore: Shore) -> None:
     assert kept(shore) == before
     assert shore.sync(ONE).streams[0].outcome == "unchanged"
     assert conditions(shore) == [None, None, None, '"v1"']
+
+
+def test_a_read_of_a_few_rows_says_nothing_of_the_others(shore: Shore) -> None:
+    shore.routes["/items"] = Versions([{"id": 1}, {"id": 2}], {"ETag": '"v1"'})
+    shore.sync(ONE)
+    source = shore.source(ONE)
+    (stream,) = source.discover()
+    for limit, asked in (None, '"v1"'), (5, None):
+        selection = Selection(stream=stream, limit=limit)
+        (plan,) = source.plan([selection], {"items": Progress(bookmark=kept(shore)[0])})
+        items = list(source.read(plan.splits[0]))
+        assert conditions(shore)[-1] == asked
+        assert [getattr(item, "unchanged", None) for item in items] == [None if limit else True]
+    source.close()
 
 
 @pytest.mark.parametrize(

@@ -56,13 +56,12 @@ class Conditional:
         self._of = _reading(api, stream, split.streams[0])
         known = split.detail if isinstance(split.detail, Mapping) else {}
         self._condition = {_SENT[k]: known[k] for k in _SENT if k in known and known.get(OF) == self._of}
-        self._requests = 0
+        self._first = True
         self._found: dict[str, str] | None = None
 
     def send(self, request: Request, rules: Sequence[OnResponse] = ()) -> Answer:
         """As the client does; the first request carries the condition. Unchanged: nothing else will come."""
-        self._requests += 1
-        first = self._requests == 1
+        first, self._first = self._first, False
         if first:
             request = replace(request, headers={**request.headers, **self._condition})
         answer = self._client.send(request, rules)
@@ -90,7 +89,7 @@ class Conditional:
 
     def _bookmark(self) -> Bookmark | None:
         """None: there was more than one answer, or it is known by nothing that can be relied on."""
-        return None if self._requests != 1 or self._found is None else {**self._found, OF: self._of}
+        return None if self._found is None else {**self._found, OF: self._of}
 
 
 def _known_by(answer: Answer) -> dict[str, str] | None:
