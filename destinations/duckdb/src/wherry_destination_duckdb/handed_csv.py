@@ -18,20 +18,21 @@ _READ = SQL(
     "null_padding = false, ignore_errors = false, compression = 'none', encoding = 'utf-8', hive_partitioning = false, "
     "filename = false, union_by_name = false)"
 )
-_CHECKED = SQL("case when {unlike} then error({message}) else {value} end")
+_CHECKED = SQL(  # a field without a value compares as unknown, and its value is null
+    "case when {unlike} then error({message}) else {value} end"
+)
 _UNLIKE = {
-    "float": SQL("{text} is distinct from {field} and {text} is distinct from {field} || '.0'"),
-    "date": SQL("{text} is distinct from {field} or {value} not between date '0001-01-01' and date '9999-12-31'"),
+    "float": SQL("{text} <> {field} and {text} <> {field} || '.0'"),
+    "date": SQL("{text} <> {field} or {value} not between date '0001-01-01' and date '9999-12-31'"),
     "timestamp ": SQL(
-        "{text} is distinct from {field} "
-        "or not ({value} >= timestamp '0001-01-01' and {value} < timestamp '10000-01-01')"
+        "{text} <> {field} or not ({value} >= timestamp '0001-01-01' and {value} < timestamp '10000-01-01')"
     ),
     "timestampT": SQL(
-        "replace({text}, ' ', 'T') is distinct from {field} "
+        "replace({text}, ' ', 'T') <> {field} "
         "or not ({value} >= timestamp '0001-01-01' and {value} < timestamp '10000-01-01')"
     ),
 }
-_PLAIN = SQL("{text} is distinct from {field}")
+_PLAIN = SQL("{text} <> {field}")
 _TYPES = {
     "text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "date": pa.date32(),
     "timestamp ": pa.timestamp("us"), "timestampT": pa.timestamp("us"),
