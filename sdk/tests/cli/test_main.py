@@ -83,7 +83,7 @@ def test_a_current_folder_that_is_gone_is_said(
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    assert run(["sync", "orders.csv", "shop.duckdb"]) == 9
+    assert run(["sync", "acme", "store"]) == 9
     assert capsys.readouterr().err.splitlines() == [
         "✗ the current folder is gone: it was deleted", "  next: change into one that exists: cd ~",
     ]  # fmt: skip
