@@ -35,7 +35,7 @@ FIELDS = {  # "?": has a default
     "Split": "key streams bookmark? detail?",
     "ReadPlan": "key splits after? together? ordered? again? id?",
     "Progress": "bookmark? open? done? covers? missing? generation? damaged? anew?",
-    "Batch": "stream data bookmark? rejected?",
+    "Batch": "stream data bookmark? rejected? present?",
     "Mark": "bookmark? complete? truncate? stream? parts? unchanged?",
     "Piece": "stream data rows? size? unchanged?",
     "Run": "log? stop? bytes? memory? shared? folder? conceal? resting? handoffs? least_handoff?",
@@ -79,6 +79,7 @@ METHODS = {  # "*": abstract
     "Session.adopt": "(self, table, namespace=None)",
     "Session.applied": "(self, load_id)",
     "Session.blocked": "(self)",
+    "Session.gather": "(self, most)",
     "Session.runs": "(self)",
     "*Session.close": "(self, outcome='ok')",
     "*Load.prepare": "(self, target)",
@@ -89,6 +90,7 @@ METHODS = {  # "*": abstract
     "*Load.truncate": "(self, stream)",
     "*Load.commit": "(self, entry)",
     "*Load.abort": "(self)",
+    "Load.present": "(self, stream, keys, splits)",
 }
 HOOKS = {
     "run_started": "destination pipeline run schema source streams",

@@ -97,6 +97,7 @@ def parsed(path: Path) -> ast.Module:
 
 ALLOWED = {
     ("connectors/postgres/src/wherry_source_postgres/queries.py", "selection.where"): "the user's own filter",
+    ("connectors/postgres/src/wherry_source_postgres/queries.py", "query"): "the user's own statement",
     ("destinations/duckdb/src/wherry_destination_duckdb/ddl.py", "create"): "the catalog's text of an index",
     ("destinations/duckdb/src/wherry_destination_duckdb/types.py", "_NAMES[type]"): "a table of ours",
     ("destinations/duckdb/src/wherry_destination_duckdb/types.py", "named"): '"json" or "uuid"',

@@ -133,15 +133,13 @@ def test_the_number_comes_from_the_size() -> None:
     assert of(1_000_000, bytes=10 << 30) == 5
 
 
-@pytest.mark.parametrize(
-    "key", ["text", "uuid", "numeric(20,3)", "timestamptz", "bytea", "float8", "date", 'varchar collate "C"']
-)
+@pytest.mark.parametrize("key", ["text", "uuid", "numeric(20,3)", "timestamptz", "bytea"])
 def test_keys_of_any_kind_are_cut_without_loss(
     world: World, source_of: Callable[..., PostgresSource], key: str
 ) -> None:
     value = {
         "uuid": "md5(id::text)::uuid", "numeric(20,3)": "id / 7.0", "bytea": "decode(md5(id::text), 'hex')",
-        "timestamptz": "at + id * interval '1 us'", "float8": "id / 3.0", "date": "'2000-01-01'::date + id::int",
+        "timestamptz": "at + id * interval '1 us'",
     }.get(key, "'k''\\' || md5(id::text)")  # fmt: skip
     world.execute(f"alter table t drop constraint t_pkey; alter table t add k {key}; update t set k = {value}")
     world.execute("alter table t add primary key (k)")  # there are no statistics of k: a sample is taken

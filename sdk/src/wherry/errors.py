@@ -15,6 +15,7 @@
     ├── PluginError         exit 10 a connector could not be loaded or is incompatible
     ├── PolicyError         exit 11 a security rule refused it
     ├── HandOffRefused      -       never leaves the pipeline: these rows are read, not handed over as they are
+    ├── NotGatheredError    -       never leaves the pipeline: this plan is committed by itself, not with others
     ├── LaterError          exit 75 nothing is wrong: it stopped at a limit, and goes on when it is run again
     └── Stopped             exit 130/143 a signal asked us to stop, and we did cleanly
 
@@ -158,6 +159,10 @@ class PolicyError(WherryError):
 
 class HandOffRefused(WherryError):
     """Rows cannot go to the destination as they are; the message says why. They are read instead, nothing is lost."""
+
+
+class NotGatheredError(WherryError):
+    """A plan is not one that can be committed together with others. It takes its ordinary way, nothing is lost."""
 
 
 class LaterError(WherryError):

@@ -108,6 +108,10 @@ class Session(ABC):
         """
         return None
 
+    def gather(self, most: int) -> Gathering | None:
+        """A session for up to `most` small plans that are committed together; None: there is no such way."""
+        return None
+
     @abstractmethod
     def begin(self, plan: ReadPlan, split: Split) -> Load:
         """A load for one split. Opens no transaction on shared tables."""
@@ -146,6 +150,27 @@ class Session(ABC):
     @abstractmethod
     def close(self, outcome: str = "ok") -> None:
         """Give the lease back and record how the run ended: "ok", "failed", "stopped"."""
+
+
+class Gathering(Session):
+    """A session in which plans are started, loaded and published one after the other, and all committed at the end.
+
+    What it cannot take raises `NotGatheredError`, at any call: then `drop` the plan, which goes its ordinary way.
+    Used by one thread.
+    """
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Bytes of the rows that wait."""
+
+    @abstractmethod
+    def drop(self, key: str) -> None:
+        """Forget the plan of this key."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Everything in one transaction. After an error nothing is there, or, if no answer came, maybe all of it."""
 
 
 class Load(ABC):

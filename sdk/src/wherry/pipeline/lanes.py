@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
+from typing import TypeVar
 
 from wherry.contracts.source import Source
 from wherry.contracts.values import Split
@@ -23,6 +24,7 @@ from wherry.errors import (
 )
 from wherry.failpoints import failpoint
 from wherry.limits import exhausted
+from wherry.pipeline.gather import Gathered, in_groups
 from wherry.pipeline.handoff import form_of
 from wherry.pipeline.lane import Lane
 from wherry.pipeline.patience import Patience, Tries
@@ -30,6 +32,8 @@ from wherry.pipeline.watch import Interrupt
 from wherry.pipeline.work import Context, Work
 
 log = logging.getLogger("wherry")
+T = TypeVar("T")
+_Unit = tuple[Work, list[Split]]
 
 
 class Lanes:
@@ -37,7 +41,11 @@ class Lanes:
 
     def __init__(self, context: Context, works: Sequence[Work], count: int, fail_fast: bool, patience: Patience):
         self._context = context
-        self._queue = deque(_in_turn([_units(work) for work in works]))
+        groups = in_groups(works, count)
+        grouped = {id(work) for group in groups for work in group}
+        apart = [_units(work) for work in works if id(work) not in grouped]
+        turns: list[Sequence[_Unit | list[Work]]] = [*apart, *([group] for group in groups)]
+        self._queue = deque(_in_turn(turns))
         self._count = max(1, min(count, len(self._queue)))
         self._fail_fast = fail_fast
         self._patience = patience
@@ -87,6 +95,10 @@ class Lanes:
         source: Source | None = None
         try:
             while (unit := self._next()) is not None:
+                if isinstance(unit, list):
+                    source = self._together(unit, source)
+                    failpoint("K15")
+                    continue
                 work, splits = unit
                 for split in splits:
                     source = self._one(work, split, source)
@@ -102,7 +114,51 @@ class Lanes:
                 if not self._running:
                     self._over.set()
 
-    def _next(self) -> tuple[Work, list[Split]] | None:
+    def _together(self, works: list[Work], source: Source | None) -> Source | None:
+        """Works that are committed together, some at a time; those that cannot be are done one by one."""
+        holder = _Holder(source, self._context)
+        while works:
+            taken, works = self._gathered(works, holder)
+            for work in taken:
+                (split,) = work.plan.splits
+                holder.source = self._one(work, split, holder.source)
+        return holder.source
+
+    def _gathered(self, works: list[Work], holder: _Holder) -> tuple[list[Work], list[Work]]:
+        """Commit what can be gathered of the first works; those among them that are left over, and the others."""
+        stop, done, rest = self._context.stop, set[int](), []
+        with contextlib.ExitStack() as closing:
+            try:
+                gathering = self._context.session.gather(len(works))
+                if gathering is None:
+                    return works, []
+                closing.callback(gathering.close)
+                group = Gathered(self._context, gathering)
+                for number, work in enumerate(works):
+                    if group.full:
+                        works, rest = works[:number], works[number:]
+                        break
+                    if not stop.is_set():
+                        self._read_into(group, work, holder)
+                for work in [] if stop.is_set() or self._context.watch.left else group.commit():
+                    self._finish(work)
+                    done.add(id(work))
+            except WherryError:  # none of them is committed, or nobody knows: each is done by itself, and says so
+                log.debug("not committed together", exc_info=True)
+        return [work for work in works if id(work) not in done], rest
+
+    def _read_into(self, group: Gathered, work: Work, holder: _Holder) -> None:
+        """Read a work; what goes wrong shows when it is done by itself."""
+        for selection in work.streams:
+            self._context.outcomes[selection.stream.path].begin()
+        try:
+            group.read(work, holder.get)
+        except BaseException as error:
+            log.debug("not gathered", exc_info=True)
+            if isinstance(error, TransientError):
+                holder.drop()
+
+    def _next(self) -> _Unit | list[Work] | None:
         with self._lock:
             return self._queue.popleft() if self._queue else None
 
@@ -244,13 +300,13 @@ def explain(error: BaseException) -> WherryError:
     )
 
 
-def _units(work: Work) -> list[tuple[Work, list[Split]]]:
+def _units(work: Work) -> list[_Unit]:
     if work.plan.ordered or not work.waiting:
         return [(work, work.waiting)]
     return [(work, [split]) for split in work.waiting]
 
 
-def _in_turn(units: Sequence[list[tuple[Work, list[Split]]]]) -> Iterator[tuple[Work, list[Split]]]:
+def _in_turn(units: Sequence[Sequence[T]]) -> Iterator[T]:
     """The first of each work, then the second of each: a work of many splits does not keep the others waiting."""
     for round in zip_longest(*units):
         yield from (unit for unit in round if unit is not None)

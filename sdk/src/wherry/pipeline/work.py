@@ -100,6 +100,19 @@ class Work:
         return (*envelopes.streams_of(self.plan), *appeared)
 
     @property
+    def is_new(self) -> bool:
+        """Whether nothing is known of its plan key from before."""
+        return not self.resumed and self._known == Progress()
+
+    def adopt(self, other: Work) -> None:
+        """Another work has done all there was to do, and it is committed."""
+        self.generation, self.lasting = other.generation, other.lasting
+        with self._lock:
+            self._left, self._undone = set(), set()
+        self.context.published |= self._rebuild
+        self.context.unsettled -= self._rebuild
+
+    @property
     def rebuilds(self) -> bool:
         """Whether its tables are made anew aside and published at the end."""
         return any(self.rebuilt(s) for s in self.streams)

@@ -137,6 +137,17 @@ class Meta:
         values = [SQL("({values})").format(values=[_value(row[column]) for column in rows[0]]) for row in rows]
         connection.run(statement.format(table=self.table(table), columns=names(rows[0]), rows=values))
 
+    def append(self, connection: Connection, table: str, rows: Sequence[Mapping[str, Value]]) -> None:
+        """Add many rows, as rows of data go in; columns that they do not have are null."""
+        import pyarrow as pa
+
+        types = {TEXT: pa.string(), INTEGER: pa.int64(), TRUTH: pa.bool_()}
+        schema = pa.schema([(column, types[kind]) for column, kind in TABLES[table][0].items()])
+        columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in schema]
+        writer = connection.writer(self.table(table), schema)
+        writer.write(pa.RecordBatch.from_arrays(columns, schema=schema))
+        writer.finish()
+
     def update(
         self, connection: Connection, table: str, row: Mapping[str, Value | Part], where: Mapping[str, Value]
     ) -> int:
@@ -170,12 +181,12 @@ class Meta:
         """The server's clock, UTC microseconds."""
         return int(connection.rows(SQL("select {now}").format(now=self.dialect.now()))[0][0])
 
-    def next_load_id(self, connection: Connection) -> int:
-        """A load id that is later than all others of this schema, in this process and any other."""
+    def next_load_id(self, connection: Connection, many: int = 1) -> int:
+        """A load id that is later than all others of this schema, in this process and any other; of `many` the last."""
         statement = SQL(
-            "update {table} set number = case when number < {now} then {now} else number + 1 end "
+            "update {table} set number = case when number < {now} then {now} else number + 1 end + {more} "
             "where name = 'load_id' returning number"
-        ).format(table=self.table("_wherry_meta"), now=self.dialect.now())
+        ).format(table=self.table("_wherry_meta"), now=self.dialect.now(), more=Literal(many - 1))
         with self.dialect.lock((self.namespace, "")):  # one statement is a transaction; it waits for those of others
             found = connection.rows(statement)
         return int(found[0][0]) if len(found) == 1 else self._number(connection, "load_id")

@@ -18,6 +18,14 @@ def record_load(
     applied: Mapping[str, Applied], targets: Mapping[str, Target], now: int,
 ) -> None:  # fmt: skip
     """One row a stream, or one in all for a load without any; the bookmark stands on the first."""
+    meta.insert(connection, "_wherry_loads", *load_rows(lease, load_id, place, entry, applied, targets, now))
+
+
+def load_rows(
+    lease: Lease, load_id: int, place: Place, entry: Entry, applied: Mapping[str, Applied],
+    targets: Mapping[str, Target], now: int,
+) -> list[dict[str, Value]]:  # fmt: skip
+    """The same, to be inserted."""
     streams = sorted(applied.keys() | entry.counts.keys()) or [""]
     common: dict[str, Value] = {
         "load_id": load_id, "pipeline": lease.pipeline, "run": lease.epoch, "plan_key": place[0],
@@ -36,7 +44,7 @@ def record_load(
             "bookmark": dump(entry.bookmark) if number == 0 and entry.bookmark is not None else None,
         }  # fmt: skip
         rows.append(common | row)
-    meta.insert(connection, "_wherry_loads", *rows)
+    return rows
 
 
 def loaded_rows(meta: Meta, connection: Connection, lease: Lease, plan_key: str, target: Target) -> int:

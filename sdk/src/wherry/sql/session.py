@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from wherry.contracts.destination import Load, Session
+from wherry.contracts.destination import Gathering, Load, Session
 from wherry.contracts.loading import Applied, Entry, Lease, Receipt, RunRecord, Target
 from wherry.contracts.values import Bookmark, Progress, ReadPlan, Split, is_ours
 from wherry.errors import StateError, UsageError
@@ -153,6 +153,12 @@ class SqlSession(Session):
         with self._lock:
             return applied(self.meta, self._control, load_id)
 
+    def gather(self, most: int) -> Gathering | None:
+        from wherry.sql.gather import SqlGathering
+
+        self._check_open()
+        return SqlGathering(self, most)
+
     def begin(self, plan: ReadPlan, split: Split) -> Load:
         self._check_open()
         connection = self.dialect.connect()
@@ -223,6 +229,17 @@ class SqlSession(Session):
     ) -> None:  # fmt: skip
         """The load's rows in `_wherry_loads`, inside its transaction."""
         record_load(self.meta, connection, self.lease, load_id, place, entry, applied, targets, now)
+
+    def knows(self, key: str) -> bool:
+        """Whether anything is stored of a plan key."""
+        with self._lock:
+            return any(place[0] == key for place in self._sequences)
+
+    def gathered(self, keys: Sequence[str]) -> None:
+        """Plans of these keys, which were new, are committed."""
+        with self._lock:
+            self._sequences |= {(key, "", ""): 1 for key in keys}
+            self._progress = None
 
     # --- inside
 

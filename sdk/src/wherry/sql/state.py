@@ -124,6 +124,28 @@ def start(meta: Meta, connection: Connection, lease: Lease, plan: ReadPlan) -> i
     return last + 1
 
 
+def last_generation(meta: Meta, connection: Connection, pipeline: str) -> int:
+    """The highest generation of any plan of the pipeline."""
+    rows = meta.select(connection, "_wherry_plans", ("generation",), {"pipeline": pipeline})
+    return max((int(generation) for (generation,) in rows), default=0)
+
+
+def finished(
+    lease: Lease, plan: ReadPlan, generation: int, receipt: Receipt, bookmark: Bookmark | None, now: int
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """What is stored of a plan that is begun and published at once, under a key that is new: the plan, its bookmark."""
+    owner: dict[str, Value] = {"pipeline": lease.pipeline, "plan_key": plan.key}
+    done: dict[str, Value] = {
+        "plan_id": plan.id, "generation": generation, "plan": "", "status": "done", "epoch": lease.epoch,
+        "started": now, "finished": now, "receipt": dump(to_json(receipt)), "digest": digest(""),
+    }  # fmt: skip
+    lasting: dict[str, Value] = {
+        "plan_id": "", "split_key": "", "seq": receipt.seq, "epoch": lease.epoch, "done": False,
+        "load_id": receipt.load_id, "changed": now, "covers": "", "bookmark": None, "digest": None,
+    }  # fmt: skip
+    return owner | done, owner | lasting | bookmark_change(bookmark)
+
+
 def _plans(meta: Meta, connection: Connection, owner: Mapping[str, Value]) -> tuple[list[tuple[str, int, str]], int]:
     """(plan id, generation, status) of the plans of a key, and the highest generation of any plan of the pipeline."""
     rows = connection.rows(

@@ -163,6 +163,22 @@ class Tables:
         self._recorded[live.names] = _signature(target)
         self._there.add(live.names)
 
+    def records(self, plan_key: str, target: Target, now: int) -> tuple[list[dict[str, Value]], dict[str, Value]]:
+        """What is recorded of a table of which nothing was known: `_wherry_names`, and one row of `_wherry_schemas`."""
+        row: dict[str, Value] = {
+            "pipeline": self.pipeline, "namespace": self.namespace(target), "table_name": target.table,
+            "stream": target.stream, "since": now,
+        }  # fmt: skip
+        names = {"": target.table} | {_source(field): field.name for field in target.schema}
+        made = [row | {"plan_key": plan_key, "source": source, "name": name} for source, name in names.items()]
+        return made, row | {"version": 1, "columns": _signature(target)}
+
+    def made(self, target: Target) -> None:
+        """Such a table is there, as it was recorded."""
+        names = self.live(target).names
+        self._recorded[names] = _signature(target)
+        self._there.add(names)
+
     @contextmanager
     def _changing(self, connection: Connection, target: Target, begun: bool) -> Iterator[None]:
         if begun:
