@@ -15,9 +15,10 @@ Action = Exception | Callable[[threading.Event], object]
 class Faults:
     """`faults.arm("read", TransientError("..."), at=3)` makes the third read fail, and every other one pass.
 
-    points of a source: check, discover, plan, read (before each item, counted over all splits and instances).
-    points of a destination: open, start, prepare, write, before commit, after commit (the rows are in, the answer is
-    lost: in doubt), before publish, after publish.
+    points of a source: check, discover, plan, read (before each item, counted over all splits and instances), hand over
+    (before each piece).
+    points of a destination: open, start, prepare, write, take, before commit, after commit (the rows are in, the answer
+    is lost: in doubt), before publish, after publish.
     """
 
     seen: Counter[str] = field(default_factory=Counter)

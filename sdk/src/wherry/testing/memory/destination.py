@@ -51,6 +51,7 @@ class MemoryDestination(Destination):
         loads=8,
         case_sensitive=True,
         sql=False,
+        handoffs=("arrow-ipc",),
     )
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wherry.contracts.destination import Load
 from wherry.contracts.loading import Applied, Counts, Entry, Receipt, Target
-from wherry.contracts.values import LOAD_ID, ReadPlan, Split
+from wherry.contracts.values import LOAD_ID, Piece, ReadPlan, Split
 from wherry.errors import DestinationError, TransientError
 from wherry.testing.memory.store import Contents, Loaded
 
@@ -57,6 +57,16 @@ class MemoryLoad(Load):
     def write(self, stream: str, rows: pa.RecordBatch) -> None:
         self.session.config.faults.hit("write")
         self.staged[stream].rows.append(rows)
+
+    def take(self, stream: str, form: str, piece: Piece) -> int:
+        """Bytes of a batch whose columns are the target's, in their order."""
+        import pyarrow as pa
+
+        self.session.config.faults.hit("take")
+        staged = self.staged[stream]
+        rows = pa.ipc.read_record_batch(pa.py_buffer(piece.data), staged.target.schema)
+        staged.rows.append(rows)
+        return int(rows.num_rows)
 
     def truncate(self, stream: str) -> None:
         staged = self.staged[stream]

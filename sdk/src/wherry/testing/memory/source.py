@@ -14,11 +14,15 @@ from pydantic.json_schema import SkipJsonSchema
 
 from wherry.contracts.config import ConnectorConfig
 from wherry.contracts.source import Source
-from wherry.contracts.values import Batch, Bookmark, Mark, Progress, ReadPlan, Selection, Split, Stream
+from wherry.contracts.values import Batch, Bookmark, Mark, Piece, Progress, ReadPlan, Selection, Split, Stream
 from wherry.testing.faults import Faults
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+HANDOFF = "arrow-ipc"
+"""The form of hand-over that the reference connectors know: batches as bytes of Arrow, without their schema."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,7 @@ class MemoryStream:
     The bookmark is the last cursor value if the rows are `ordered` by `cursor`, a position in a log if they are
     `changes`; else there is only one, at the end: the highest cursor value, or none without a cursor.
     splits: key ranges read side by side (of a stream that is not a log).
+    handoff: its rows can be handed over, in the form "arrow-ipc".
     """
 
     name: str
@@ -40,6 +45,7 @@ class MemoryStream:
     changes: bool = False
     splits: int = 1
     batch: int = 1000
+    handoff: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     """More fields of `Stream`: part, incarnation, notes, ..."""
 
@@ -157,6 +163,26 @@ class MemorySource(Source):
             if self.run.stop.is_set():
                 return
             yield item
+
+    def handoff(self, split: Split) -> str | None:
+        whole = self._of(split.streams[0]).handoff and split.detail is None
+        return HANDOFF if whole and HANDOFF in self.run.handoffs else None
+
+    def hand_over(self, split: Split, form: str) -> Iterator[Piece | Mark]:
+        """Each batch as the bytes of one; all of them as they are in the first table."""
+        selection = split.streams[0]
+        yield Mark(stream=self._of(selection).stream())
+        for item in self.read(split):
+            if isinstance(item, Mark):
+                yield item
+                continue
+            self.config.faults.hit("hand over", self.run.stop)
+            (batch,) = item.data.combine_chunks().to_batches() or (None,)
+            if batch is not None:
+                data = batch.serialize().to_pybytes()
+                yield Piece(stream=item.stream, data=data, rows=batch.num_rows, size=len(data))
+            if item.bookmark is not None:
+                yield Mark(bookmark=item.bookmark)
 
     def acknowledge(self, split: Split, bookmark: Bookmark) -> None:
         self.config.acknowledged.append((split.key, bookmark))
