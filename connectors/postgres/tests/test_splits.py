@@ -126,11 +126,12 @@ def test_small_tables_views_and_samples_are_one_split(world: World, source_of: C
 
 
 def test_the_number_comes_from_the_size() -> None:
-    def of(rows: int, bytes: int = 0) -> int:
-        return ranges.Size(pages=1, bytes=bytes, rows=rows, fresh=True, version=150_000).splits(None)
+    def of(rows: int, bytes: int = 0, larger: int = 1) -> int:
+        return ranges.Size(pages=1, bytes=bytes, rows=rows, fresh=True, version=150_000).splits(None, larger)
 
     assert [of(n) for n in (0, 100_000, 4_900_000, 5_000_000, 20_000_000, 10**9)] == [1, 1, 1, 2, 8, 256]
     assert of(1_000_000, bytes=10 << 30) == 5
+    assert (of(19_000_000, larger=4), of(40_000_000, larger=4)) == (1, 4)
 
 
 @pytest.mark.parametrize("key", ["text", "uuid", "numeric(20,3)", "timestamptz", "bytea"])

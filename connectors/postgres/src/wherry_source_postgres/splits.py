@@ -47,10 +47,10 @@ class Splits:
         """Of a table that may be cut; None for all else."""
         return self._sizes.get(selection.stream.path)
 
-    def number(self, selection: Selection) -> int:
-        """How many splits the table is read in."""
+    def number(self, selection: Selection, larger: int = 1) -> int:
+        """How many splits the table is read in; larger: see `Size.splits`."""
         size = self.size(selection)
-        return size.splits(self._config.splits) if size is not None else 1
+        return size.splits(self._config.splits, larger) if size is not None else 1
 
     @property
     def snapshot(self) -> str:
@@ -78,7 +78,7 @@ class Splits:
 
 def whole(client: Client, splits: Splits, selection: Selection, known: Progress) -> ReadPlan:
     """The plan of a table that is read as it is, from the beginning in each run."""
-    path, number, size = selection.stream.path, splits.number(selection), splits.size(selection)
+    path, number, size = selection.stream.path, splits.number(selection, ranges.LARGER), splits.size(selection)
     alone = ReadPlan(key=path, splits=(Split(key=path, streams=(selection,)),))
     column = ranges.key_of(selection)
     by_block = size is not None and size.version >= _CTID_SINCE
