@@ -121,5 +121,6 @@ class _Watch:
             if turn % 5 == 0:
                 for process in processes:
                     self.threads |= threads(process)
-                self._after |= self._sessions()
+                for pid, cpu in self._sessions().items():  # one that has just gone reads as none
+                    self._after[pid] = max(cpu, self._after.get(pid, 0.0))
             turn += 1
