@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from wherry.testing import HandOffRun, Wish, handed_and_read, handoff_differences
+from wherry.testing import HandOffRun, Wish, handed_and_read, handoff_differences, run_sync
 from wherry_cluster import Cluster
 from wherry_destination_postgres.destination import PostgresDestination
 from wherry_source_postgres.source import PostgresSource
@@ -110,3 +110,27 @@ def test_values_and_types_that_are_not_what_they_seem_are_read(run: Both) -> Non
     assert not handoff_differences(*again)
     for name in UNFIT:  # the table keeps its text
         assert f"{name}: not handed over as {FORM}, but read: column 'x' is" in " ".join(again[0].said)
+
+
+@pytest.mark.parametrize(("rows", "form"), [(20_000, FORM), (500, None)])
+def test_large_tables_are_handed_over_without_being_asked(
+    postgres_cluster: Cluster, postgres_database: str, rows: int, form: str | None
+) -> None:
+    with psycopg.connect(postgres_database) as connection:
+        connection.execute(
+            "create table things as select n, repeat(md5(n::text), 56) as t from generate_series(1, %s) n", (rows,)
+        )
+    source, url = PostgresSource.Config(url=postgres_database), postgres_cluster.create_database()
+    try:
+        destination = PostgresDestination(PostgresDestination.Config(url=url))
+        outcome = run_sync(lambda: PostgresSource(source), destination, wish=Wish(mode="replace"), connector="postgres")
+        (stream,) = outcome.streams
+        assert (stream.outcome, stream.handed, stream.counts["mapped"]) == ("committed", form, rows)
+        with psycopg.connect(url) as connection:
+            (schema,) = connection.execute("select schemaname from pg_tables where tablename = 'things'").fetchone()
+            found = f"select count(*), md5(string_agg(t, '' order by n)) from \"{schema}\".things"
+            there = connection.execute(found).fetchone()
+        with psycopg.connect(postgres_database) as connection:
+            assert there == connection.execute(found.replace(f'"{schema}".', "")).fetchone()
+    finally:
+        postgres_cluster.drop_database(url)

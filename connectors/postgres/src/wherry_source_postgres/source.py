@@ -114,8 +114,13 @@ class PostgresSource(Source):
             yield Mark(complete=(selection.stream.path,))
 
     def handoff(self, split: Split) -> str | None:
-        """What was planned in one split, because it is worth it."""
-        return handing.FORM if split.detail is None and self._worth_handing(split.streams[0]) else None
+        """What was planned in one split, because it is worth it. The instance that reads asks for the size itself."""
+        selection = split.streams[0]
+        if split.detail is not None or handing.FORM not in self.run.handoffs:
+            return None
+        if self.run.least_handoff and self._splits.size(selection) is None:
+            self._splits.measure(self._client, [selection])
+        return handing.FORM if self._worth_handing(selection) else None
 
     def hand_over(self, split: Split, form: str) -> Iterator[Piece | Mark]:
         """As `read`: the bytes of one COPY."""

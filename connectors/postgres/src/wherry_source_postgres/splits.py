@@ -37,11 +37,11 @@ class Splits:
         self._sizes: Mapping[str, Size] = {}
 
     def measure(self, client: Client, selections: Sequence[Selection]) -> None:
-        """Ask how large these tables are."""
+        """Ask how large these tables are, beside those that are known."""
         # of several hosts each connection may be to another one
         one_server = "," not in self._config.address()[0] and self._config.splits != 1
         wanted = [s for s in selections if s.limit is None and query_of(s) is None] if one_server else []
-        self._sizes = ranges.sizes(client, wanted) if wanted else {}
+        self._sizes = {**self._sizes, **(ranges.sizes(client, wanted) if wanted else {})}
 
     def size(self, selection: Selection) -> Size | None:
         """Of a table that may be cut; None for all else."""
