@@ -7,6 +7,8 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -115,3 +117,31 @@ def test_a_program_on_path_or_by_name(tmp_path: Path, monkeypatch: pytest.Monkey
     for wrong in ({"executable": "tap-other"}, {"tap": "./tap-other"}):
         with pytest.raises(UsageError, match="no program"):
             tap_of(config(**wrong))
+
+
+def test_uv_ends_with_a_host_that_is_killed(tmp_path: Path) -> None:
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid.new\nmv {tmp_path}/pid.new {tmp_path}/pid\nexec sleep 60\n")
+    uv.chmod(0o755)
+    code = (
+        "from wherry_source_singer.environments import tap_of\n"
+        "from wherry_source_singer.config import SingerConfig\n"
+        "tap_of(SingerConfig(tap='tap-none'))"
+    )
+    env = os.environ | {"PATH": f"{uv.parent}:{os.environ['PATH']}", "WHERRY_CACHE_DIR": str(tmp_path / "cache")}
+    with subprocess.Popen([sys.executable, "-c", code], env=env) as host:
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "pid").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        pid = int((tmp_path / "pid").read_text())
+        assert list((tmp_path / "cache" / "singer").iterdir())
+        host.kill()
+    deadline = time.monotonic() + 2
+    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+        assert time.monotonic() < deadline, "uv lives on"
+        time.sleep(0.01)
+    while list((tmp_path / "cache" / "singer").iterdir()):
+        assert time.monotonic() < deadline, "what was half made is left"
+        time.sleep(0.01)

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -33,6 +34,29 @@ _PASSED = (
     "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
 )  # fmt: skip
 _PREFIXES = ("LC_", "XDG_", "TAP_")
+
+
+def guarded(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, as `subprocess.run` does; if we are killed meanwhile, it and the folder go with us."""
+    (line, ours), (report, told) = os.pipe(), os.pipe()  # the guard reads the end of the first when we are gone
+    try:
+        with os.fdopen(report) as status:
+            try:
+                done = subprocess.run(  # noqa: S603 (uv, with what the user named)
+                    _under_guard(command, told, folder), stdin=line, capture_output=True, text=True, pass_fds=(told,),
+                    env=dict(env),
+                )  # fmt: skip
+            finally:
+                os.close(told)
+            ended = [said.split()[1] for said in status if said.startswith("exit ")]
+    finally:
+        os.close(line)
+        os.close(ours)
+    return subprocess.CompletedProcess(command, int(ended[0]) if ended else -signal.SIGKILL, done.stdout, done.stderr)
+
+
+def _under_guard(command: Sequence[str], told: int, folder: Path) -> list[str]:
+    return [sys.executable, "-I", "-S", str(GUARD), str(told), str(folder), *command]
 
 
 def variables(more: Mapping[str, str]) -> dict[str, str]:
@@ -80,10 +104,9 @@ class Child:
             thread.start()
 
     def _start(self, command: Sequence[str], told: int, folder: Path, env: Mapping[str, str]) -> Any:
-        guarded = [sys.executable, "-I", "-S", str(GUARD), str(told), str(folder), *command]
         begun = subprocess.Popen(  # noqa: S603 (the tap that the user named)
-            guarded, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-            pass_fds=(told,), env=dict(env), start_new_session=True,
+            _under_guard(command, told, folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, bufsize=0, pass_fds=(told,), env=dict(env), start_new_session=True,
         )  # fmt: skip
         _widen(begun.stdout)
         return begun

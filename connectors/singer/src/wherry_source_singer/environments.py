@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from typing import Any
 
 from wherry import ResourceError, SourceError, UsageError, exhausted
 
-from wherry_source_singer.client import variables
+from wherry_source_singer.client import guarded, variables
 from wherry_source_singer.config import SingerConfig
 
 FORM = 1
@@ -97,11 +96,11 @@ def _make(place: Path, requirements: Sequence[str], config: SingerConfig) -> Non
     except OSError as error:
         raise exhausted(error, place) or _unwritable(place.parent, error) from error
     try:
-        _uv_run([uv, "venv", "-q", "--relocatable", "--python", _python(config), str(aside / "env")], config)
+        _uv_run([uv, "venv", "-q", "--relocatable", "--python", _python(config), str(aside / "env")], config, aside)
         python = str(aside / "env" / "bin" / "python")
-        _uv_run([uv, "pip", "install", "-q", "--python", python, *requirements], config)
+        _uv_run([uv, "pip", "install", "-q", "--python", python, *requirements], config, aside)
         distribution = re.split(r"[^A-Za-z0-9._-]", requirements[0].strip(), maxsplit=1)[0]
-        version, scripts = json.loads(_uv_run([python, "-c", _SCRIPTS, distribution], config))
+        version, scripts = json.loads(_uv_run([python, "-c", _SCRIPTS, distribution], config, aside))
         told = {"distribution": distribution, "version": version, "scripts": scripts}
         (aside / "env" / "tap.json").write_text(json.dumps(told))
         with contextlib.suppress(OSError):  # another run was faster
@@ -127,12 +126,10 @@ def _python(config: SingerConfig) -> str:
     return getattr(sys, "_base_executable", sys.executable) if config.python in (None, ours) else config.python or ours
 
 
-def _uv_run(command: Sequence[str], config: SingerConfig) -> str:
-    """Its output. Raises `SourceError` that quotes what it said."""
+def _uv_run(command: Sequence[str], config: SingerConfig, folder: Path) -> str:
+    """Its output. folder: goes with us, if we are killed meanwhile. Raises `SourceError` that quotes what it said."""
     kept = {k: v for k, v in os.environ.items() if k.startswith(("UV_", "PIP_"))}
-    done = subprocess.run(  # noqa: S603 (uv, with what the user named)
-        command, capture_output=True, text=True, env=variables(kept), stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    done = guarded(command, folder, variables(kept))
     if done.returncode == 0:
         return done.stdout
     said = " ".join(done.stderr.split())
