@@ -9,22 +9,12 @@ import pyarrow as pa
 from wherry import KIND, SQL, Connection, Dialect, Identifier, Literal, Part, SchemaError, WherryError
 
 from wherry_destination_duckdb import types
+from wherry_destination_duckdb.catalog import a_view, called
 from wherry_destination_duckdb.file import Database
 from wherry_destination_duckdb.load import DuckDBConnection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-_UPPER, _LOWER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
-
-
-def _called(column: str, name: str) -> Part:
-    """Whether the catalog's name is this one: it takes letters of ASCII alone for the same in either case."""
-    return SQL("translate({column}, {upper}, {lower}) = {name}").format(
-        column=Identifier(column), upper=Literal(_UPPER), lower=Literal(_LOWER),
-        name=Literal(name.translate(str.maketrans(_UPPER, _LOWER))),
-    )  # fmt: skip
 
 
 _FEW = 10_000
@@ -93,14 +83,11 @@ class DuckDBDialect(Dialect):
             "select view_name from duckdb_views() where database_name = current_database() "
             "and {called}"
         )
-        return {name for (name,) in connection.rows(statement.format(called=_called("schema_name", namespace)))}
+        return {name for (name,) in connection.rows(statement.format(called=called("schema_name", namespace)))}
 
     def is_table(self, connection: Connection, table: Identifier) -> bool:
         """It is there, and no view of that name is."""
-        schema, name = (_called(column, n) for column, n in zip(("schema_name", "view_name"), table.names, strict=True))
-        views = SQL("select 1 from duckdb_views() where database_name = current_database() and {schema} and {name}")
-        is_view = connection.rows(views.format(schema=schema, name=name))
-        return not is_view and _ours(connection).described(table) is not None
+        return not connection.rows(a_view(table)) and _ours(connection).described(table) is not None
 
     def create_namespace(self, connection: Connection, namespace: str) -> None:
         if not self.namespace_exists(connection, namespace):
@@ -108,7 +95,7 @@ class DuckDBDialect(Dialect):
 
     def namespace_exists(self, connection: Connection, namespace: str) -> bool:
         statement = SQL("select 1 from duckdb_schemas() where database_name = current_database() and {called}")
-        return bool(connection.rows(statement.format(called=_called("schema_name", namespace))))
+        return bool(connection.rows(statement.format(called=called("schema_name", namespace))))
 
     def widen(self, connection: Connection, table: Identifier, field: pa.Field, empty: bool = False) -> None:
         """Views find their tables by name and stay; indexes go and come back in the same transaction."""

@@ -30,6 +30,7 @@ from wherry import (
 )  # fmt: skip
 
 from wherry_destination_duckdb import limits
+from wherry_destination_duckdb.catalog import a_view
 from wherry_destination_duckdb.file import Database
 
 BYTES = 16 << 20
@@ -105,18 +106,24 @@ class DuckDBConnection(Connection):
     def described(self, table: Identifier) -> list[tuple[str, str]] | None:
         """(name, the engine's type) of each column; None if there is no such table or view.
 
-        A miss leaves a transaction alone, which that of a statement does not.
+        A miss leaves a transaction alone, which that of a statement does not. A name like `main.json` that no table has
+        is looked for among files, too: one that is there is no table, and one that is not is no error.
         """
         self.rest()
-        if len(table.names) == 2:  # a schema may be called like the database
+        place, temporary = table, len(table.names) == 1
+        if not temporary:  # a schema may be called like the database
             self._catalog = self._catalog or str(self.rows(SQL("select current_database()"))[0][0])
-            table = Identifier(self._catalog, *table.names)
+            place = Identifier(self._catalog, *table.names)
         try:
-            found = self._cursor.table(table.render(self._quoting))
+            found = self._cursor.table(place.render(self._quoting))
         except duckdb.CatalogException:
             return None
         except duckdb.Error as error:
-            raise self._fail(error) from error
+            if temporary or self.rows(a_view(table)):
+                raise self._fail(error) from error
+            return None
+        if found.type != "TABLE_RELATION" and not self.rows(a_view(table)):
+            return None
         return list(zip(found.columns, map(str, found.types), strict=True))
 
     def count(self, rows: pa.RecordBatch) -> None:
