@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from wherry.testing import HandOffRun, Wish, handed_and_read, handoff_differences, run_sync
+from wherry.testing import HandOffRun, Wish, handed_and_read, run_sync
 from wherry_destination_duckdb.destination import DuckDBDestination
+from wherry_handoffs import same
 from wherry_source_files.source import FilesSource
 
 
@@ -45,16 +46,6 @@ def rows(count: int) -> pa.Table:
             "yes": pa.array([None if i % 4 == 0 else i % 2 == 0 for i in range(count)]),
         }
     )
-
-
-def same(found: tuple[HandOffRun, HandOffRun], form: str | None, why: str = "") -> HandOffRun:
-    """Whether rows were handed over in this form, or read for that reason; what is there is the same."""
-    handed, read = found
-    assert set(handed.handed.values()) == {form}, handed.said
-    assert set(read.handed.values()) == {None}
-    assert not handoff_differences(handed, read)
-    assert why in " ".join(handed.said), handed.said
-    return handed
 
 
 def test_parquet_is_handed_over_and_the_table_is_the_same(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from wherry.testing import HandOffRun, Wish, handed_and_read, handoff_differences, run_sync
 from wherry_cluster import Cluster
 from wherry_destination_postgres.destination import PostgresDestination
+from wherry_handoffs import same
 from wherry_source_postgres.source import PostgresSource
 
 FORM = "pg-copy-binary"
@@ -54,16 +55,6 @@ def run(postgres_cluster: Cluster, postgres_database: str) -> Iterator[Both]:
     yield both
     for url in made.values():
         postgres_cluster.drop_database(url)
-
-
-def same(found: tuple[HandOffRun, HandOffRun], form: str | None, why: str = "") -> HandOffRun:
-    """Whether rows were handed over in this form, or read for that reason; what is there is the same."""
-    handed, read = found
-    assert set(handed.handed.values()) == {form}, handed.said
-    assert set(read.handed.values()) == {None}
-    assert not handoff_differences(handed, read)
-    assert why in " ".join(handed.said), handed.said
-    return handed
 
 
 def test_a_table_is_handed_over_and_the_table_is_the_same(run: Both) -> None:
