@@ -111,7 +111,7 @@ def load(client: Client, only: Sequence[str], typed: bool = False) -> Catalog:
     """Relations whose path fits one of the globs, of all namespaces but the system's. typed: all types there are."""
     with client.snapshot():
         relations = [Relation(row) for row in client.fetch(_RELATIONS, None if typed else _named(only))]
-        chosen = [r for r in relations if any(_fits(r, glob) for glob in only)]
+        chosen = [r for r in relations if any(fnmatchcase(r.path, glob) for glob in only)]
         by_oid = {relation.about["oid"]: relation for relation in chosen}
         used: set[int] = set()
         for row in client.fetch(_COLUMNS, list(by_oid)):
@@ -124,11 +124,6 @@ def load(client: Client, only: Sequence[str], typed: bool = False) -> Catalog:
         system = client.fetch(_SYSTEM)[0]["system"] if database["readable"] else ""
     incarnation = f"{system}/{database['database']}" if system else ""
     return Catalog(chosen, types, incarnation, frozenset(r.path for r in relations))
-
-
-def _fits(relation: Relation, glob: str) -> bool:
-    """By its path, or by its bare name."""
-    return fnmatchcase(relation.path, glob) or fnmatchcase(relation.about["name"], glob)
 
 
 def _named(only: Sequence[str]) -> list[str] | None:

@@ -41,7 +41,7 @@ class Lanes:
 
     def __init__(self, context: Context, works: Sequence[Work], count: int, fail_fast: bool, patience: Patience):
         self._context = context
-        groups = in_groups(works, count)
+        groups = [] if fail_fast else in_groups(works, count)  # the first failure has to be seen when it happens
         grouped = {id(work) for group in groups for work in group}
         apart = [_units(work) for work in works if id(work) not in grouped]
         turns: list[Sequence[_Unit | list[Work]]] = [*apart, *([group] for group in groups)]

@@ -189,7 +189,8 @@ class Meta:
         ).format(table=self.table("_wherry_meta"), now=self.dialect.now(), more=Literal(many - 1))
         with self.dialect.lock((self.namespace, "")):  # one statement is a transaction; it waits for those of others
             found = connection.rows(statement)
-        return int(found[0][0]) if len(found) == 1 else self._number(connection, "load_id")
+        whole = len(found) == 1 and isinstance(found[0][0], int)
+        return int(found[0][0]) if whole else self._number(connection, "load_id")  # which says what is damaged
 
 
 def _value(value: Value | Part) -> Part:
