@@ -144,6 +144,13 @@ def test_a_stream_that_fails_leaves_the_others_alone(world) -> None:
     assert world.data() == EXPECTED
 
 
+def test_with_fail_fast_nothing_is_read_behind_the_first_failure(world) -> None:
+    world.faults.arm("read", StreamError("no such thing"), at=1, times=10**6)
+    outcomes = world.sync(fail_fast=True)
+    assert [outcomes[name].outcome for name in NAMES] == ["failed", *["stopped"] * 5]
+    assert world.gathered == []
+
+
 def test_a_table_made_by_hand_is_refused_and_the_others_are_there(world) -> None:
     session = world.new().open("hand", schema="shop")
     session.execute('create table "shop"."c" (mine int)')
