@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -292,3 +293,16 @@ def test_the_other_streams_of_a_run_take_turns_with_the_splits(world: World) -> 
     order = [load.stream for _, load in sorted(world.store.now.loads.items())]
     assert (order.index("a"), order.index("z")) < (3, 3)
     assert order.count("t") == 8
+
+
+def test_a_table_that_is_locked_keeps_no_plan_waiting(postgres_database: str) -> None:
+    with psycopg.connect(postgres_database) as holder:
+        holder.execute("create table a as select n from generate_series(1, 10) n; create table b as select 1 as n")
+        holder.commit()
+        source = PostgresSource(PostgresSource.Config(url=postgres_database))
+        selections = [Selection(stream=stream, mode="replace", key=()) for stream in source.discover()]
+        holder.execute("lock table a in access exclusive mode")
+        began = time.monotonic()
+        plans = list(source.plan(selections, {}))
+        assert (sorted(plan.key for plan in plans), time.monotonic() - began < 5) == (["a", "b"], True)
+        source.close()

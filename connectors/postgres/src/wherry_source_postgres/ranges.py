@@ -39,6 +39,9 @@ with recursive leaves(path, kind, oid) as (
     where c.relkind in ('r', 'm', 'p')
   union all
     select leaves.path, leaves.kind, i.inhrelid from leaves join pg_catalog.pg_inherits i on i.inhparent = leaves.oid
+),
+held as materialized (
+    select relation from pg_catalog.pg_locks where mode = 'AccessExclusiveLock' and relation is not null
 )
 select path, max(pages)::int8 as pages, sum(bytes)::int8 as bytes,
        sum(case when relpages > 0 and reltuples >= 0 then reltuples / relpages * pages else pages * 80 end)::int8
@@ -46,9 +49,11 @@ select path, max(pages)::int8 as pages, sum(bytes)::int8 as bytes,
        sum(relpages) >= 0.8 * sum(pages) and sum(relpages) <= 1.2 * sum(pages) as fresh,
        current_setting('server_version_num')::int4 as version
 from leaves join pg_catalog.pg_class using (oid),
-lateral (select pg_relation_size(oid) as bytes,
-                pg_relation_size(oid) / current_setting('block_size')::int8 as pages) as size
+lateral (select oid in (select relation from held) as locked) as lock,
+lateral (select case when not locked then pg_relation_size(oid) end as bytes) as size,
+lateral (select bytes / current_setting('block_size')::int8 as pages) as blocks
 group by path
+having not bool_or(locked)
 """
 _HISTOGRAM = """
 select histogram_bounds::text::text[] as bounds from pg_catalog.pg_stats
@@ -82,7 +87,8 @@ class Size:
 
 
 def sizes(client: Client, selections: Iterable[Selection]) -> Mapping[str, Size]:
-    """By path, of those that are tables. Asked in one query, in a transaction of its own."""
+    """By path, of those that are tables. Asked in one query, in a transaction of its own, which waits for no lock: of a
+    table that somebody keeps for himself no size is known."""
     streams = [s.stream for s in selections]
     names = [s.path for s in streams], [s.namespace or "public" for s in streams], [s.name for s in streams]
     with client.snapshot():
