@@ -307,8 +307,9 @@ def private(folder: Path) -> list[str]:
     """Files and folders that others may look into."""
     found = []
     for path in (folder, *folder.rglob("*")):
-        mode, wanted = stat.S_IMODE(path.lstat().st_mode), 0o700 if path.is_dir() else 0o600
-        if not path.is_symlink() and mode != wanted:
+        seen = path.lstat().st_mode  # once: what is looked at may be gone a moment later
+        mode, wanted = stat.S_IMODE(seen), 0o700 if stat.S_ISDIR(seen) else 0o600
+        if not stat.S_ISLNK(seen) and mode != wanted:
             found.append(f"{path}: {mode:o}")
     return found
 
