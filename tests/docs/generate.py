@@ -21,7 +21,7 @@ from documents import ROOT, blocks, filled, pages
 from pydantic import TypeAdapter
 from wherry import errors
 from wherry.cli import main
-from wherry.config.project import json_schema
+from wherry.config.content import json_schema
 from wherry.host import page as info
 from wherry.host.describe import describe
 from wherry.host.load import load

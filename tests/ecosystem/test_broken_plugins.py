@@ -48,7 +48,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for owner in ("first", "second"):
         write_distribution(folder, f"acme-{owner}", {"wherry.sources": {"twice": "plugin_prints:Acme"}})
     hook(folder, "argument", BUILTIN_HOOK.format(hook="batch_loaded", argument="colour", action="pass"))
-    hook(folder, "hook-endless", "while True: pass")
+    hook(folder, "hook-endless", "import time\ntime.sleep(600)")
     hook(folder, "raises", BUILTIN_HOOK.format(hook="batch_loaded", argument="rows", action="1 / 0"))
     sleep = BUILTIN_HOOK.format(hook="batch_loaded", argument="rows", action="time.sleep(600)")
     hook(folder, "sleeps", "import time\n" + sleep)

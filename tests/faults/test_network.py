@@ -199,10 +199,12 @@ def test_a_backend_ended_in_mid_copy(wherry, ledger, postgres_place, mode) -> No
 
 @pytest.mark.fault(36, tier=1)
 def test_a_backend_of_the_source_ended_in_mid_copy(wherry, new_ledger, source_database, duckdb_place, proxy) -> None:
-    served = Served.of(new_ledger(rows=20_000, changes=0), source_database, proxy.url(source_database))
+    served = Served.of(new_ledger(rows=100_000, changes=0), source_database, proxy.url(source_database))
     proxy.limit(1 << 20)
     child = wherry.start(*wherry.syncing(served, duckdb_place, "replace"))
-    copying = "select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'copy (%' and state = 'active'"
+    copying = (  # more of it than the sockets' buffers hold is still to come
+        "select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'copy (%' and wait_event = 'ClientWrite'"
+    )
     with psycopg.connect(source_database, autocommit=True) as session:
         until(lambda: session.execute(copying).fetchall())
     proxy.limit(0)

@@ -125,7 +125,7 @@ def test_limits(shop: Shop) -> None:
 
 def test_limits_of_a_pipeline_and_of_its_command_line(shop: Shop) -> None:
     from wherry.cli.run import _asked, run
-    from wherry.config.project import PipelineOptions
+    from wherry.config.content import PipelineOptions
 
     told = {"source": "a", "destination": "b", "run_timeout": "90m", "stall_timeout": "0", "max_rejects": "7"}
     options = PipelineOptions.model_validate(told)

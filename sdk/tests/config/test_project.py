@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 import yaml
 from wherry.config import project as module
-from wherry.config.project import Project, StreamOptions, json_schema
+from wherry.config.content import StreamOptions, json_schema
+from wherry.config.project import Project
 from wherry.errors import UsageError
 
 EXAMPLE = """\

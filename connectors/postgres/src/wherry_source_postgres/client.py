@@ -57,6 +57,8 @@ _HOLDER = r"""
      limit 1"""
 _PATIENCE = 5.0
 """Seconds that an abandoned COPY may take to end before its connection is cut."""
+_FAREWELLS = 0.01
+"""Seconds for what is still under way when a connection did not end in good order."""
 
 
 class Client:
@@ -133,17 +135,27 @@ class Client:
         """
         feed = Feed()
         loop, connection = self._event_loop(), self._connected()
-        task = loop.create_task(self._watched(connection, _Copy(connection, feed, size, binary), sql))
+        copy = _Copy(connection, feed, size, binary, loop)
+        task = loop.create_task(self._watched(connection, copy, sql))
         thread = threading.Thread(target=_drive, args=(loop, task, feed), name="postgres-copy", daemon=True)
-        thread.start()
         try:
             with self._errors(subject):
+                while not self._run(_either(task, copy.filled)):
+                    yield None
+                if task.done():  # of a small table: a thread would only have taken time
+                    _drive(loop, task, feed)
+                else:
+                    copy.followed.set_result(None)
+                    thread.start()
                 while (block := feed.get(timeout=1.0)) != b"":
                     yield block
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
             self.copied = _copied(task.result(), subject)
         finally:
             feed.close()
+            if not task.done() and thread.ident is None:
+                thread.start()
             if thread.is_alive():
                 loop.call_soon_threadsafe(task.cancel)
                 thread.join(_PATIENCE)
@@ -154,14 +166,16 @@ class Client:
         """Disconnect; safe to call at any time."""
         if self._loop is None:
             return
+        left = _FAREWELLS
         if self._connection is not None and not self._loop.is_running():
             with contextlib.suppress(Exception):
                 self._run(self._connection.close(timeout=_PATIENCE))
+                left = 0.0
             self._connection.terminate()
         self._connection = None
         if not self._loop.is_running():
             with contextlib.suppress(Exception):
-                self._run(_settle())
+                self._run(_settle(left))
             self._loop.close()
         self._loop = None
 
@@ -256,11 +270,16 @@ class Client:
 class _Copy:
     """One COPY; what it receives ends with whole rows, as the protocol sends one row in each message.
 
-    taken: bytes so far.
+    taken: bytes so far.  filled: done with the first whole block; no more comes before `followed` is done, for it
+    would wait for a reader that waits for this loop.
     """
 
-    def __init__(self, connection: asyncpg.Connection[Any], feed: Feed, size: int, binary: bool) -> None:
+    def __init__(
+        self, connection: asyncpg.Connection[Any], feed: Feed, size: int, binary: bool, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.taken = 0
+        self.filled: asyncio.Future[None] = loop.create_future()
+        self.followed: asyncio.Future[None] = loop.create_future()
         self._connection = connection
         self._feed = feed
         self._size = size
@@ -287,6 +306,14 @@ class _Copy:
             block, self._held = b"".join(self._parts), 0
             self._parts.clear()
             self._feed.put(block)
+            if not self.filled.done():
+                self.filled.set_result(None)
+                await self.followed
+
+
+async def _either(*futures: asyncio.Future[Any]) -> bool:
+    """Whether one of them is done within a second."""
+    return bool((await asyncio.wait(futures, timeout=1.0, return_when=asyncio.FIRST_COMPLETED))[0])
 
 
 def _afford_loop() -> None:
@@ -314,13 +341,13 @@ def _copied(status: str, subject: str) -> int:
     return int(rows)
 
 
-async def _settle() -> None:
+async def _settle(seconds: float) -> None:
     """Let what a failed connection left behind (cancel requests, TLS farewells) come to its end."""
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(seconds)
 
 
 def _encrypted(connection: asyncpg.Connection[Any]) -> bool:

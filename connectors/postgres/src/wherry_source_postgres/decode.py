@@ -90,9 +90,7 @@ def _csv_type(field: pa.Field) -> pa.DataType:
 
 
 def _finish(column: pa.ChunkedArray, field: pa.Field) -> pa.Array:
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
+    array = column.chunk(0) if column.num_chunks == 1 else _joined(column)
     if (field.metadata or {}).get(READ) == b"hex":
         return _from_hex(array)
     if pa.types.is_decimal256(field.type):
@@ -100,6 +98,13 @@ def _finish(column: pa.ChunkedArray, field: pa.Field) -> pa.Array:
     if field.type == FREE_NUMERIC and (field.metadata or {}).get(BASE) == b"numeric":
         _within(array)
     return array
+
+
+def _joined(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    return array.chunk(0) if array.num_chunks else pa.array([], column.type)
 
 
 def _within(array: pa.Array) -> None:

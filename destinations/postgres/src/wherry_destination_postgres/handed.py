@@ -91,16 +91,27 @@ class CopyTaker(Taker):
         if self._target.load_id:
             default = SQL("alter table {table} alter column {column} set default {id}")
             self._connection.run(default.format(table=self._table, column=_LOAD_ID, id=Literal(self._load_id)))
+        freeze = SQL(", freeze") if self._made_empty() else SQL("")
         self._connection.settle()
         self._connection.unlimited()
-        statement = SQL("copy {table} ({columns}) from stdin (format binary)").format(
-            table=self._table, columns=[Identifier(field.name) for field in columns]
+        statement = SQL("copy {table} ({columns}) from stdin (format binary{freeze})").format(
+            table=self._table, columns=[Identifier(field.name) for field in columns], freeze=freeze
         )
         with self._translating():
             self._cursor = self._connection.session.cursor()
             self._context = self._cursor.copy(text(statement))
             self._copy = self._context.__enter__()
         self._connection.copying = self
+
+    def _made_empty(self) -> bool:
+        """Whether the table is one of this very transaction: the server writes its rows once, and as settled ones, so
+        that nobody has to find out later whether they were committed. One that holds rows already stays as it is."""
+        self._connection.run(SQL("lock table {table} in access exclusive mode").format(table=self._table))
+        holds = SQL("select exists (select from {table})").format(table=self._table)
+        if self._connection.rows(holds)[0][0]:
+            return False
+        self._connection.run(SQL("truncate {table}").format(table=self._table))
+        return True
 
     @contextmanager
     def _translating(self) -> Iterator[None]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wherry.cli.connect import End, Workspace
-    from wherry.config.project import PipelineOptions, StreamOptions
+    from wherry.config.content import PipelineOptions, StreamOptions
     from wherry.pipeline.select import Wish
 
 _OPTIONS = (

@@ -3,6 +3,6 @@
 import json
 import sys
 
-from wherry.config.project import json_schema
+from wherry.config.content import json_schema
 
 sys.stdout.write(json.dumps(json_schema(), indent=1) + "\n")

@@ -19,8 +19,6 @@ from wherry.contracts.destination import Destination
 from wherry.contracts.loading import Capabilities
 from wherry.contracts.source import Source
 from wherry.errors import PluginError, UsageError
-from wherry.functions.declare import declared
-from wherry.functions.source import source_from, streams_of
 from wherry.host.metadata import Kind, Plugin
 from wherry.limits import exhausted
 from wherry.near import did_you_mean
@@ -52,6 +50,8 @@ def find_object(value: str) -> Any:
 def load_object(text: str, kind: Kind) -> type[Source] | type[Destination]:
     """The class behind `./source.py`, `./source.py:Object`, `package.module` or `package.module:Object`."""
     base: type[Any] = Source if kind == "source" else Destination
+    from wherry.functions.source import source_from, streams_of
+
     path, _, attribute = (text, "", "") if text.endswith(".py") or ":" not in text else text.rpartition(":")
     what = f"{kind} {text}"
     file = Path(path) if path.endswith(".py") else None
@@ -79,6 +79,11 @@ def load_object(text: str, kind: Kind) -> type[Source] | type[Destination]:
 
 def _as_class(found: Any, attribute: str | None = None, module: ModuleType | None = None) -> Any:
     """A module of streams, or a function that is one, as the source that it is; anything else as it is."""
+    if module is None and not isinstance(found, ModuleType):
+        return found
+    from wherry.functions.declare import declared
+    from wherry.functions.source import source_from, streams_of
+
     if isinstance(found, ModuleType) and streams_of(found):
         return source_from(found)
     if module is not None and declared(found) is not None:

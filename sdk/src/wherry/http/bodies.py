@@ -26,15 +26,21 @@ def unpacked(chunks: Iterator[bytes], headers: Mapping[str, str], most: int, url
     most: bytes that the result may have; stopped as soon as there are more (PolicyError). SourceError, with the offset:
     what came is not packed so. url: for messages, without secrets.
     """
-    packing = headers.get("content-encoding", "").strip().lower()
-    if packing in ("", "identity"):
+    packed = packing(headers)
+    if not packed:
         return _joined(chunks, most, url)
-    if packing not in ("gzip", "x-gzip", "deflate"):
+    if packed not in ("gzip", "x-gzip", "deflate"):
         raise SourceError(
-            f"{url} answered in Content-Encoding {packing[:40]!r}, which was not asked for",
+            f"{url} answered in Content-Encoding {packed[:40]!r}, which was not asked for",
             next="report it to whoever runs the API",
         )
-    return _joined(_inflated(chunks, packing, most, url), most, url)
+    return _joined(_inflated(chunks, packed, most, url), most, url)
+
+
+def packing(headers: Mapping[str, str]) -> str:
+    """How an answer says that its body is packed; "": not at all."""
+    told = headers.get("content-encoding", "").strip().lower()
+    return "" if told == "identity" else told
 
 
 def utf8(body: bytes, headers: Mapping[str, str], url: str) -> bytes:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPResponse
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -31,6 +33,7 @@ class Guard:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._until: float | None = None
+        self._answered = False
         self._thread: threading.Thread | None = None
         self.late = self.stopped = False
 
@@ -41,7 +44,7 @@ class Guard:
             self._thread = threading.Thread(target=self._run, name="http guard", daemon=True)
             self._thread.start()
         with self._lock:
-            self.late = self.stopped = False
+            self.late = self.stopped = self._answered = False
             self._until = time.monotonic() + 2 * seconds  # to connect, and for the headers
         try:
             yield
@@ -54,10 +57,14 @@ class Guard:
         with self._lock:
             self._socket = connection
 
+    def answered(self) -> None:
+        """The headers are there: more time is granted for what comes from now on."""
+        self._answered = True
+
     def came(self, size: int) -> None:
         """So many bytes came."""
         with self._lock:
-            if self._until is not None:
+            if self._until is not None and self._answered:
                 self._until += size / SLOWEST
 
     def _run(self) -> None:
@@ -100,8 +107,36 @@ class Adapter(HTTPAdapter):
         return manager
 
 
+class _Counted(io.RawIOBase):
+    """What comes from a socket, counted as it comes, so that a body may be read in one piece.
+
+    came: is told the bytes of each reading.
+    """
+
+    def __init__(self, raw: io.RawIOBase, came: Callable[[int], None]) -> None:
+        self._raw, self._came = raw, came
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        size: int | None = self._raw.readinto(buffer)  # type: ignore[attr-defined]
+        self._came(size or 0)
+        return size
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 def _pools(admit: Callable[[str], None], guard: Guard) -> dict[str, type[HTTPConnectionPool]]:
+    class Counted(HTTPResponse):
+        def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+            super().__init__(sock, *args, **kwargs)
+            self.fp = io.BufferedReader(_Counted(self.fp.detach(), guard.came))
+
     class Looking:
+        response_class = Counted
         sock: socket.socket | None
         host: str
         port: int
@@ -116,7 +151,9 @@ def _pools(admit: Callable[[str], None], guard: Guard) -> dict[str, type[HTTPCon
 
         def getresponse(self) -> Any:
             guard.uses(self.sock)
-            return super().getresponse()  # type: ignore[misc]
+            response = super().getresponse()  # type: ignore[misc]
+            guard.answered()
+            return response
 
     class Plain(Looking, HTTPConnection):
         pass

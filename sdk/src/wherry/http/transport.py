@@ -55,12 +55,8 @@ class Wire:
         self._run = run
         self._timeout = timeout
         self._guard = Guard(run.stop)
-        self._session = requests.Session()
-        self._session.trust_env = False
         self._proxies: dict[str, dict[str, str]] = {}
-        own = Adapter(addresses.admit, self._guard)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter(run, own))
+        self._adapter = adapter(run, Adapter(addresses.admit, self._guard))
         environ = os.environ
         self._verify = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or True
 
@@ -92,15 +88,8 @@ class Wire:
         return reply
 
     def _exchange(self, call: Call) -> Reply:
-        try:
-            headers = {"Accept-Encoding": bodies.PACKED} | {n: _bytes(v) for n, v in call.headers.items()}
-            request = requests.Request(call.method, call.url, headers=headers, data=call.data).prepare()
-        except requests.exceptions.InvalidHeader:
-            raise UsageError(
-                f"{call.shown}: a header holds a line break or a space in front", next="correct headers or auth"
-            ) from None
-        response = self._session.send(
-            request, stream=True, timeout=self._timeout, allow_redirects=False, verify=self._verify,
+        response = self._adapter.send(
+            _prepared(call), stream=True, timeout=self._timeout, verify=self._verify,
             proxies=self._proxies_of(call.url),
         )  # fmt: skip
         try:
@@ -109,7 +98,8 @@ class Wire:
             size = said.get("content-length", "")
             if size.isdecimal() and int(size) > most:
                 raise bodies.too_large(most, call.shown)
-            body = bodies.unpacked(self._chunks(response.raw), said, most, call.shown)
+            whole = int(size) if size.isdecimal() and not bodies.packing(said) else None
+            body = bodies.unpacked(_chunks(response.raw, whole), said, most, call.shown)
         except BaseException:
             response.raw.close()  # what is left of it is not wanted
             raise
@@ -124,20 +114,35 @@ class Wire:
             self._proxies[host] = get_environ_proxies(url, no_proxy=None)
         return self._proxies[host]
 
-    def _chunks(self, raw: Any) -> Iterator[bytes]:
-        """Pieces of the body as they come; more time is granted for each."""
-        if getattr(raw, "chunked", False):
-            pieces: Iterator[bytes] = raw.stream(_READ, decode_content=False)
-        else:
-            pieces = iter(lambda: raw.read1(_READ, decode_content=False) or b"", b"")
-        for piece in pieces:
-            self._guard.came(len(piece))
-            yield piece
-
     def close(self) -> None:
         """Let go of the connections."""
         self._guard.close()
-        self._session.close()
+        self._adapter.close()
+
+
+def _prepared(call: Call) -> requests.PreparedRequest:
+    """The request as it is sent: nobody's cookies, hooks or credentials are looked for."""
+    request = requests.PreparedRequest()
+    try:
+        request.prepare_method(call.method)
+        request.prepare_url(call.url, {})
+        request.prepare_headers({"Accept-Encoding": bodies.PACKED} | {n: _bytes(v) for n, v in call.headers.items()})
+        request.prepare_body(call.data, None)
+    except requests.exceptions.InvalidHeader:
+        raise UsageError(
+            f"{call.shown}: a header holds a line break or a space in front", next="correct headers or auth"
+        ) from None
+    return request
+
+
+def _chunks(raw: Any, whole: int | None) -> Iterator[bytes]:
+    """Pieces of the body. whole: its length, if it may come in one piece, else they are small."""
+    if getattr(raw, "chunked", False):
+        yield from raw.stream(_READ, decode_content=False)
+    elif whole:
+        yield from iter(lambda: raw.read(whole, decode_content=False) or b"", b"")
+    else:
+        yield from iter(lambda: raw.read1(_READ, decode_content=False) or b"", b"")
 
 
 def _bytes(text: str) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from wherry.errors import DataError, ResourceError
+from wherry.json_rows.words import with_brackets
 
 # Before Python 3.11.5 a possessive repeat of a group loses matches; an atomic group does not, but it holds memory.
 _ALL = rb"(?:%b)*+" if sys.version_info >= (3, 11, 5) else rb"(?>(?:%b)*)"
@@ -24,6 +25,8 @@ DEEPEST = 100
 """Levels of nesting that are read."""
 BRACKETS = b"{}[]"
 NO_BRACKETS = bytes(byte for byte in range(256) if byte not in BRACKETS)
+LARGE = 1 << 16
+"""Bytes from which on a text is sifted before it is looked at byte by byte."""
 
 
 def json_lines(reader: Any, size: int, name: str, largest: int) -> Iterator[bytes]:
@@ -76,7 +79,7 @@ def _read(reader: Any, size: int) -> bytes:
 
 def shallow(data: bytes) -> bool:
     """Whether nesting is surely below the limit: pairs of brackets vanish level by level."""
-    left = data.translate(None, NO_BRACKETS)
+    left = (with_brackets(data) if len(data) > LARGE else data).translate(None, NO_BRACKETS)
     for _ in range(DEEPEST):
         if not left:
             return True

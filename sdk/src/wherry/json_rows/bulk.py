@@ -120,9 +120,22 @@ def _read(data: bytes, schema: pa.Schema | None, piece: int | None) -> pa.Table 
 
 def matches(data: bytes, pattern: str) -> bool:
     """Whether the pattern is somewhere in the text."""
+    return bool(pc.match_substring_regex(_as_value(data, pa.large_binary()), pattern)[0].as_py())
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether the text is well-formed."""
+    try:
+        _as_value(data, pa.large_string()).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _as_value(data: bytes, type: pa.DataType) -> pa.Array:
+    """An array of this one value, which is not copied."""
     offsets = pa.array([0, len(data)], pa.int64()).buffers()[1]
-    text = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(data)])  # without a copy
-    return bool(pc.match_substring_regex(text, pattern)[0].as_py())
+    return pa.Array.from_buffers(type, 1, [None, offsets, pa.py_buffer(data)])
 
 
 def same_numbers(array: pa.Array, wide: pa.Array) -> bool:

@@ -8,6 +8,7 @@ unfit, and read another way.
 from __future__ import annotations
 
 import string
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from wherry.json_rows.bulk import LONG_NUMBER, PIECE, matches, same_numbers, wid
 from wherry.json_rows.evolve import is_json, natural
 from wherry.json_rows.paths import ALL, Step
 from wherry.json_rows.shape import JsonShape
+from wherry.json_rows.words import no_long_run
 
 ROOT = "r"
 HEAD = 64
@@ -110,12 +112,12 @@ class Wire:
         if self._record is None or not documents.safe or not shallow(documents.data):
             raise UnfitError
         with ThreadPoolExecutor(1) as beside:  # neither looks at Python's objects: both run at once
-            long = beside.submit(matches, documents.data, LONG_NUMBER) if self._has_floats else None
+            long = beside.submit(_long, documents.data) if self._has_floats else None
             try:
                 table = _table(documents, self._schema(self._record, documents.root))
                 _check_form(table, documents)
                 pieces, counts = self._descend(table, documents)
-                if long is not None and long.result():
+                if long is not None and (long.result() or _vanishing(pieces, documents.data)):
                     self._check_numbers(documents, pieces)
             except (pa.ArrowInvalid, UnicodeDecodeError):
                 raise UnfitError from None
@@ -309,6 +311,31 @@ def _finite(array: pa.Array) -> bool:
     if pa.types.is_floating(array.type):
         return bool(pc.all(pc.is_finite(array), min_count=0).as_py())
     return True
+
+
+def _long(data: bytes) -> bool:
+    """Whether there may be numbers of more digits than a double keeps."""
+    return not no_long_run(data) and matches(data, LONG_NUMBER)
+
+
+def _vanishing(pieces: Sequence[pa.Array], data: bytes) -> bool:
+    """Whether there may be numbers so close to 0 that a double keeps fewer digits of them, or none.
+
+    Others with few digits are what their double prints, however large: those that are too large are none at all.
+    """
+    if not any(map(_next_to_nothing, pieces)):
+        return False
+    return (b"e-" in data or b"E-" in data) and matches(data, LONG_NUMBER)
+
+
+def _next_to_nothing(array: pa.Array) -> bool:
+    if pa.types.is_struct(array.type):
+        return any(map(_next_to_nothing, array.flatten()))
+    if pa.types.is_list(array.type):
+        return _next_to_nothing(array.flatten())
+    if pa.types.is_floating(array.type):
+        return bool(pc.any(pc.less(pc.abs(array), sys.float_info.min)).as_py())
+    return False
 
 
 def _has_floats(shape: JsonShape) -> bool:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
-
-import backoff
 
 from wherry.errors import Stopped, TransientError
 from wherry.pipeline.sides import given_up
@@ -37,18 +35,22 @@ class Tries:
         self._events = events
         self._stop = stop
         self._quiet = quiet
+        self._waits: Generator[float, Any, None] | None
         self.progressed()
         self.count = 0
 
     def progressed(self) -> None:
         """Something was achieved since the last failure, which counts as the first again."""
-        self.count, self._began = 1, time.monotonic()
-        self._waits = backoff.expo(factor=0.2, max_value=self._patience.longest_wait)
-        next(self._waits)
+        self.count, self._began, self._waits = 1, time.monotonic(), None
 
     def again(self, error: TransientError, attempts: int | None = None) -> bool:
         """Wait before trying again; False when the run was stopped meanwhile. Raises when the patience is over."""
+        import backoff  # with asyncio behind it, which a run without failures may do without
+
         self.count += 1
+        if self._waits is None:
+            self._waits = backoff.expo(factor=0.2, max_value=self._patience.longest_wait)
+            next(self._waits)
         wait = max(error.retry_after or 0, backoff.full_jitter(next(self._waits)))
         passed = time.monotonic() + wait - self._began
         if self.count >= (attempts or self._patience.attempts) or passed > self._patience.seconds:
