@@ -239,6 +239,22 @@ def test_batches_are_a_quarter_of_the_share_or_less(database: psycopg.Connection
     assert max(sizes) <= 2 << 20
 
 
+@pytest.mark.parametrize("count", [0, 1, 600, 1_200, 90_000])
+def test_a_reader_that_takes_its_time_gets_each_row_once(
+    database: psycopg.Connection[Any], source: PostgresSource, count: int
+) -> None:
+    database.execute(
+        f"create table t as select g as id, md5(g::text) || repeat('x', 80) as v from generate_series(1, {count}) g"
+    )
+    source.run = Run(bytes=1 << 20)
+    found: list[int] = []
+    for item in source.read(split_of(source, "t")):
+        if isinstance(item, Batch):
+            found += item.data["id"].to_pylist()
+            time.sleep(0.02 if len(found) < 10_000 else 0)
+    assert found == list(range(1, count + 1))
+
+
 def test_a_row_larger_than_a_block_arrives_whole(database: psycopg.Connection[Any], source: PostgresSource) -> None:
     database.execute("create table t as select repeat('ä', 20000000) as v, 1 as id")
     source.run = Run(bytes=1 << 20)

@@ -55,6 +55,9 @@ _HOLDER = r"""
      where l.granted and l.mode = 'AccessExclusiveLock' and a.datname = current_database()
      order by c.relname = $1 desc, a.xact_start
      limit 1"""
+_AHEAD, _SCANT, _NAP = 1 << 20, 128 << 10, 0.002
+"""Bytes of a COPY after which one that brings fewer bytes at a time than this is left alone for so many seconds: to be
+woken for each few rows costs both sides more than the rows do."""
 _PATIENCE = 5.0
 """Seconds that an abandoned COPY may take to end before its connection is cut."""
 _FAREWELLS = 0.01
@@ -68,7 +71,8 @@ class Client:
         self.config = config
         self.address, self.database = config.address()
         self.copied = 0
-        self._pid = 0
+        self._pid = self._own = 0
+        """The server's process in this transaction; in all of this connection's, where that is known."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: asyncpg.Connection[Any] | None = None
 
@@ -96,7 +100,7 @@ class Client:
         }
         connection = self._connected()
         with self._errors():
-            self._pid = 0
+            self._pid = self._own
             try:
                 self._ask(connection.execute(_BEGIN(**values).render(Quoting())))
             except (asyncpg.InvalidParameterValueError, asyncpg.UndefinedObjectError) as error:
@@ -106,7 +110,10 @@ class Client:
                     "the snapshot that all splits share is gone: the session that held it was ended",
                     next="run it again",
                 ) from error
-            self._pid = self._ask(connection.fetchval("select pg_backend_pid()"))
+            if not self._pid:
+                self._pid = self._ask(connection.fetchval("select pg_backend_pid()"))
+                # a pooler, which may give each transaction another process, has a number of its own for itself
+                self._own = self._pid if self._pid == connection.get_server_pid() else 0
 
     def fetch(self, sql: str, *arguments: Any, subject: str = "") -> list[Any]:
         """All rows of a query inside `snapshot`. subject: what it is about, for messages."""
@@ -217,7 +224,7 @@ class Client:
                 if not Path(path).expanduser().is_file():
                     raise UsageError(f"{key}: no file {path}", key=key, next="correct the path")
             with self._errors():
-                self._connection = self._run(self._connect())
+                self._connection, self._own = self._run(self._connect()), 0
                 _keep_alive(self._connection)
             if config.plain(_encrypted(self._connection)):
                 self.close()
@@ -309,6 +316,8 @@ class _Copy:
             if not self.filled.done():
                 self.filled.set_result(None)
                 await self.followed
+        if len(data) < _SCANT and self.taken > _AHEAD:
+            await asyncio.sleep(_NAP)
 
 
 async def _either(*futures: asyncio.Future[Any]) -> bool:

@@ -66,8 +66,7 @@ def pieces(client: Client, selection: Selection, schema: pa.Schema, block: int) 
 
 
 def may_hold_nan(data: bytes) -> bool:
-    """Whether the bytes of a numeric NaN are among these: looked for by the one that is rare among others, as long as it
-    is."""
+    """Whether the bytes of a numeric NaN are among these: looked for by the rarest of them, as long as it is rare."""
     at = data.find(_NAN[_RARE])
     for _ in range(len(data) >> 10):
         if at < 0 or data.startswith(_NAN, max(0, at - _RARE)):
