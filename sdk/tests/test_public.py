@@ -22,7 +22,7 @@ hookimpl public to_json Shared
 ApiKey Basic Bearer Cursor LinkHeader Login NextUrl NoAuth NoPaging OAuth2 Offset OnResponse Page RateLimit Retry Send
 ConfigField Deleted Incremental Manifest RestSource RestStream PageOfRows pages
 source_from stream
-JsonBlock JsonShape NumberFacts Parsed Records json_elements json_lines
+JsonBlock JsonShape LineTemplate NumberFacts Parsed Records json_elements json_lines
 """
 TESTING = """
 DestinationSuite Faults HandOffRun MemoryDestination MemorySource MemoryStream SourceSuite Store Wish differences digest

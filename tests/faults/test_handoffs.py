@@ -42,7 +42,8 @@ class HandOver:
     @property
     def args(self) -> tuple[str, ...]:
         """The command."""
-        return ("sync", self.source, self.place.reference, "--schema", places.SCHEMA, "--handoff", *SMALL)
+        small = SMALL if self.form == "pg-copy-binary" else ()
+        return ("sync", self.source, self.place.reference, "--schema", places.SCHEMA, "--handoff", *small)
 
     def run(self, failpoint: str = "") -> Any:
         """A sync in a fork of the warm process."""
@@ -77,14 +78,17 @@ def in_postgres(url: str) -> Callable[[str], None]:
 def in_file(path: Path) -> Callable[[str], None]:
     def change(version: str) -> None:
         table = pa.table({"id": range(ROWS), "v": [version] * ROWS})
-        pq.write_table(table, path) if path.suffix == ".parquet" else pc.write_csv(
-            table, path, pc.WriteOptions(quoting_style="none")
-        )
+        if path.suffix == ".parquet":
+            pq.write_table(table, path)
+        elif path.suffix == ".csv":
+            pc.write_csv(table, path, pc.WriteOptions(quoting_style="none"))
+        else:
+            path.write_text("".join(f'{{"id":{number},"v":"{version}"}}\n' for number in range(ROWS)))
 
     return change
 
 
-@pytest.fixture(params=["pg-copy-binary", "parquet-file", "csv-file"])
+@pytest.fixture(params=["pg-copy-binary", "parquet-file", "csv-file", "jsonl-file"])
 def over(
     request: pytest.FixtureRequest, warm: Warm, wherry: Any, tmp_path: Path, postgres_cluster: Cluster
 ) -> Iterator[Any]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wherry import KIND, DataError
+from wherry import KIND, DataError, JsonBlock, LineTemplate
 from wherry_source_files.client import local_file
 from wherry_source_files.config import FilesConfig
 from wherry_source_files.formats.json_rows import JsonReader
@@ -228,3 +231,61 @@ def test_a_large_file_against_the_json_module(write: Any, files: Any) -> None:
     read = files(write("t.jsonl", text)).read()
     assert [str(type) for type in read.schema.types[:3]] == ["int64", "double", "double"]
     assert rows_of(read.batches) == [plain(row) for row in rows]
+
+
+USUAL = st.builds(
+    lambda n, x, t: f'{{"n":{n},"x":{x / 4},"t":{t}}}', st.integers(-9, 9), st.integers(-9, 9),
+    st.sampled_from(["true", "false"]),
+)  # fmt: skip
+STRAYS = [
+    "", " ", "{}", "null", "[1]", '{"n":1}', '{"t":true,"n":1}', '{"n":"1","x":1,"t":null}', '{"n":1.5}', '{"n":1}//',
+    '{"n":1,"n":2}', '{"n":1}{"n":2}', '{"n":1,}', '{"n":-0,"x":-0,"t":true}', '{"n":12345678901234567,"x":2}',
+    '{"n":99999999999999999999}', '{"n":1,"x":0.30000000000000004}', '{"n":1,"x":123456789012345.25}', '{"n":1',
+    '{"n":1,"x":1e400}', '{"n":1,"x":NaN}', '{"n":1,"x":1e20}', '{"n":1,"x":[null,1]}', '{"n":1,"z":{"a":1}}',
+    '{"n":1,"x":1,"t":"\\ud800"}', '{"n":1,"x":"a"}', '{"n":1,"x":1,"t":null}\r', '{ "n" : 1 }', '{"n":01}',
+    '{"n":null,"x":null,"t":null}',
+]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    lines=st.lists(USUAL, min_size=4, max_size=12),
+    strays=st.lists(st.tuples(st.integers(0, 12), st.sampled_from(STRAYS)), max_size=2),
+    end=st.sampled_from(["", "\n"]),
+)
+def test_templates_change_nothing(lines: Any, strays: Any, end: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "templates.jsonl"
+    for at, stray in strays:
+        lines.insert(at, stray)
+    path.write_text("\n".join(lines) + end)
+    assert _read_in_blocks(path, True) == _read_in_blocks(path, False)
+
+
+def _read_in_blocks(path: Path, templates: bool) -> Any:
+    """What comes of blocks of a line or two: schema and values, or the error."""
+    file = local_file(str(path), path.name)
+    assert file is not None
+    reader = JsonReader(FilesConfig(path=str(path)), 1)
+    reader._size = 60
+    with nullcontext() if templates else mock.patch.object(LineTemplate, "of", return_value=None):
+        try:
+            list(reader.survey(file))
+            batches = list(reader.batches(file))
+        except DataError as error:
+            return str(error)
+    return str(reader.schema()), file.sha256, [str(row) for batch in batches for row in batch.to_pylist()]
+
+
+def test_lines_like_those_before_are_looked_at_by_no_parser(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(f'{{"n":{n},"x":{n / 4},"s":"\\u00e9{n}"}}\n' for n in range(20_000)))
+    file = local_file(str(path), path.name)
+    assert file is not None
+    reader = JsonReader(FilesConfig(path=str(path)), 1 << 16)
+    with mock.patch.object(JsonBlock, "shape", autospec=True, side_effect=JsonBlock.shape) as looked:
+        assert len(list(reader.survey(file))) > 5
+    assert looked.call_count == 1
+    assert reader.schema().types == [pa.int64(), pa.float64(), pa.string()]
+    with mock.patch.object(JsonBlock, "rows_fit_bulk", side_effect=AssertionError):
+        rows = [row for batch in reader.batches(file) for row in batch.to_pylist()]
+    assert rows == [{"n": n, "x": n / 4, "s": f"é{n}"} for n in range(20_000)]

@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from wherry.json_rows.records import Parsed as Parsed
     from wherry.json_rows.records import Records as Records
     from wherry.json_rows.shape import JsonShape as JsonShape
+    from wherry.json_rows.template import LineTemplate as LineTemplate
     from wherry.limits import exhausted as exhausted
     from wherry.rest.models import ConfigField as ConfigField
     from wherry.rest.models import Deleted as Deleted
@@ -121,6 +122,7 @@ _HOME = {
     "wherry.json_rows.number": "NumberFacts",
     "wherry.json_rows.shape": "JsonShape",
     "wherry.json_rows.records": "Parsed Records",
+    "wherry.json_rows.template": "LineTemplate",
     "wherry.limits": "exhausted",
     "wherry.rest.models": "ConfigField Deleted Incremental Manifest RestStream",
     "wherry.rest.pages": "PageOfRows pages",

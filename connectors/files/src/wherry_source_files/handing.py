@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from wherry import KIND, HandOffRefused, Mark, Piece, Selection
@@ -15,7 +15,10 @@ from wherry_source_files.formats.delimited import DelimitedReader
 from wherry_source_files.reading import Reading
 from wherry_source_files.streams import PART, FileStream
 
-FORMS = {"parquet": "parquet-file", "csv": "csv-file", "tsv": "csv-file"}
+if TYPE_CHECKING:
+    from wherry import LineTemplate
+
+FORMS = {"parquet": "parquet-file", "csv": "csv-file", "tsv": "csv-file", "jsonl": "jsonl-file"}
 _EXACT = (
     pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64(),
     pa.float32(), pa.float64(), pa.string(), pa.binary(), pa.date32(), pa.timestamp("ms"), pa.timestamp("us"),
@@ -27,14 +30,14 @@ _EXACT = (
 def form_of(found: FileStream, wanted: Selection, forms: frozenset[str], least: int) -> str | None:
     """The form in which a stream's files may be handed over: all of one format, and as large as that is worth.
 
-    Types of CSV files stand only at their end: they go over where the table is made anew.
+    Types of CSV files and JSON lines stand only at their end: they go over where the table is made anew.
     """
     files = found.files()
     formats = {file.format for file in files}
     form = FORMS.get(next(iter(formats), "")) if len(formats) == 1 else None
     if form not in forms or any(file.compression for file in files):
         return None
-    if form == "csv-file" and (wanted.mode != "replace" or found.many):
+    if form != "parquet-file" and (wanted.mode != "replace" or found.many):
         return None
     return form if sum(file.version.size for file in files) >= least else None
 
@@ -46,6 +49,8 @@ class Handing(Reading):
     """Of a CSV file: its columns, their kinds, and what stands between them."""
     _kinds: dict[str, str]
     _delimiter: str
+    _template: LineTemplate | None = None
+    """Of JSON lines."""
 
     def _survey(self, pending: list[LocalFile]) -> Iterator[Mark]:
         """Heads or footers alone: each file's columns have to be those of the first."""
@@ -61,6 +66,10 @@ class Handing(Reading):
                 handing_csv.refuse(self._config, self._names, self._delimiter)
                 wanted = self._columns() or self._names
                 self._kinds = {name: handing_csv.kind_of(name, facts[name]) for name in self._names if name in wanted}
+            elif file.format == "jsonl":
+                from wherry_source_files import handing_json
+
+                self._template = handing_json.template(reader, file, self._config)
         if any(not schema.equals(schemas[0], check_metadata=True) for schema in schemas):
             raise HandOffRefused("its files differ in their columns")
         for field in schemas[0] if schemas and self._names is None else ():
@@ -72,6 +81,9 @@ class Handing(Reading):
         yield from self._instead(file)
         if self._names is not None:
             yield from self._text(file)
+            return
+        if self._template is not None:
+            yield from self._lines(file, self._template)
             return
         names = self._reader(file).schema().names
         data: dict[str, Any] = {"path": file.path, "names": names}
@@ -92,6 +104,22 @@ class Handing(Reading):
         yield Piece(stream=self._path, data=data, unchanged=file.refuse_change)
         scan = handing_csv.Scan(self._delimiter)
         scan.read(file, self._stop.is_set)
+        yield Piece(stream=self._path, data=scan.about(), rows=None, size=file.version.size)
+        self._seen[file.rel] = file.entry()
+
+    def _lines(self, file: LocalFile, template: LineTemplate) -> Iterator[Piece]:
+        """The file, then that all its lines are as was said, which is looked at while the engine reads."""
+        from wherry_source_files import handing_json
+
+        wanted = self._columns() or tuple(template.kinds)
+        kinds = {name: kind or "text" for name, kind in template.kinds.items() if name in wanted}
+        data = {"path": file.path, "names": list(template.kinds), "kinds": kinds}
+        yield Piece(stream=self._path, data=data, unchanged=file.refuse_change)
+        reader = self._reader(file)
+        scan = handing_json.Scan(template, reader.batch_bytes, reader.largest)
+        scan.read(file, self._stop.is_set)
+        if self._stop.is_set():
+            return
         yield Piece(stream=self._path, data=scan.about(), rows=None, size=file.version.size)
         self._seen[file.rel] = file.entry()
 

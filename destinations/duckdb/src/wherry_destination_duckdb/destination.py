@@ -27,7 +27,7 @@ class DuckDBDestination(SqlDestination):
         loads=4,
         identifier_limit=255,
         case_sensitive=False,
-        handoffs=("parquet-file", "csv-file"),
+        handoffs=("parquet-file", "csv-file", "jsonl-file"),
     )
     config: DuckDBConfig
 

@@ -26,13 +26,13 @@ from wherry import (
     failpoint,
 )
 
-from wherry_destination_duckdb import handed_csv, types
+from wherry_destination_duckdb import handed_csv, handed_json, types
 
 if TYPE_CHECKING:
     from wherry_destination_duckdb.load import DuckDBConnection
 
 LOAD_ID = "_wherry_load_id"
-PARQUET, CSV = FORMS = ("parquet-file", "csv-file")
+PARQUET, CSV, JSON = FORMS = ("parquet-file", "csv-file", "jsonl-file")
 _PARQUET = SQL(
     "read_parquet({path}, hive_partitioning = false, filename = false, union_by_name = false, "
     "file_row_number = false, utf8_validation = 'strict')"
@@ -47,6 +47,8 @@ class FileTaker(Taker):
     parquet-file: {"path": an absolute path, "names": the file's columns in their order, "constants": column -> text}.
     csv-file: {"path", "names", "kinds": column -> kind, "delimiter", "header"}, then what the source counted meanwhile:
     {"lines", "delimiters", "quotes"}.
+    jsonl-file: {"path", "names": all keys, "kinds": key -> "int", "float", "text" or "bool"}, then {"lines"}, by which
+    the source says that it has seen nothing else than objects of these keys and kinds, one a line.
     """
 
     occupies = False
@@ -66,8 +68,10 @@ class FileTaker(Taker):
         if _PATTERN & set(data["path"]):
             raise HandOffRefused("the engine would take the path for a pattern")
         self._last = data
-        source = handed_csv.source(data) if self._form == CSV else _PARQUET(path=Literal(data["path"]))
+        source = self._source(data)
         with _refusing(data):
+            if self._form == JSON:
+                handed_json.refuse_little_memory(self._connection)
             if self._form == PARQUET:
                 self._refuse_other_columns(source, data)
             taken = self._connection.run(self._insert(source, data))
@@ -75,12 +79,20 @@ class FileTaker(Taker):
         self._rows += taken
         return taken
 
+    def _source(self, data: dict[str, Any]) -> Part:
+        if self._form == PARQUET:
+            return _PARQUET(path=Literal(data["path"]))
+        return handed_csv.source(data) if self._form == CSV else handed_json.source(data)
+
     def finish(self) -> int:
         rows, self._rows = self._rows, 0
         return rows
 
     def _counted(self, counted: dict[str, Any]) -> int:
         """The rows of the last file, if there are as many as the source found."""
+        if self._form == JSON:
+            handed_json.refuse_other_count(counted, self._rows)
+            return self._rows
         texts = [field.name for field in self._target.schema if field.type == pa.string()]
         handed_csv.refuse_other_count(self._connection, self._table, texts, self._last, counted, self._rows)
         return self._rows
@@ -118,6 +130,8 @@ class FileTaker(Taker):
             if name not in data["names"]:
                 raise HandOffRefused(f"the file has no column {name!r}")
             return handed_csv.value(data, name, field.type, types.column_type(field))
+        if self._form == JSON:
+            return handed_json.value(data, name, field.type)
         constants = data.get("constants", {})
         return Literal(constants[name]) if name in constants else Identifier(name)
 

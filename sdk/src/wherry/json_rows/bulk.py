@@ -71,10 +71,10 @@ class JsonBlock:
             _mark_inexact(shape.fields[name], _one(table.column(name)), _one(wide.column(name)))
         return shape
 
-    def batch(self, shape: JsonShape, names: list[str], bulk: bool) -> pa.RecordBatch:
-        """The rows in the types of `shape`. bulk: Arrow's parser knows them all."""
+    def batch(self, shape: JsonShape, names: list[str], bulk: bool, plain: bool = False) -> pa.RecordBatch:
+        """The rows in the types of `shape`. bulk: Arrow's parser knows them all. plain: a template holds the rows."""
         schema = pa.schema([shape.fields[name].arrow(name) for name in names])
-        table = self._bulk(schema) if bulk and names and self.rows_fit_bulk() else None
+        table = self._bulk(schema) if bulk and names and (plain or self.rows_fit_bulk()) else None
         if table is None:
             return exact.columns(self._parsed(), shape, names)
         return pa.RecordBatch.from_arrays([_one(column) for column in table.columns], schema=schema)

@@ -1,8 +1,8 @@
 """Lines as machines write them, known by one regular expression: what it matches need not be looked at by a parser.
 
-Such a line is an object of scalars: its keys in one order, each once (all but the first may be missing), each value null
-or of its column's kind, its text UTF-8 and its escapes whole. Every parser reads it alike, and each number is what its
-type prints.
+Such a line is an object of scalars: its keys in one order, each once (all but the first may be missing), each value
+null or of its column's kind, its text UTF-8 and its escapes whole. Every parser reads it alike, and each number is what
+its type prints.
 """
 
 from __future__ import annotations
@@ -14,18 +14,27 @@ from wherry.json_rows.shape import JsonShape
 
 MOST = 128
 """Columns; with many more the expression outgrows the memory of its machine, which then is slow."""
-DIGITS = 15
-"""Digits of a number that every double keeps."""
-_SPACE = "[ \t]*"
 _HEX = "[0-9a-fA-F]"
 _NOT_NUL = f"0(?:[1-9a-fA-F]{_HEX}{{2}}|0(?:[1-9a-fA-F]{_HEX}|0[1-9a-fA-F]))"
 _PAIR = rf"[dD][89abAB]{_HEX}{{2}}\\u[dD][c-fC-F]{_HEX}{{2}}"
 _CODE = f"(?:[1-9abcefABCEF]{_HEX}{{3}}|{_NOT_NUL}|[dD][0-7]{_HEX}{{2}}|{_PAIR})"
-_TEXT = rf'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u{_CODE}))*"'
-_EXACT = r"0|-?(?:[1-9][0-9]{0,14}|[1-8][0-9]{15})"
-"""An integer that a double holds, as `NumberFacts.EXACT_INTEGER` has it."""
-_LONG = r"0|-?[1-9][0-9]{0,17}"
-_PLAIN_KEY = re.compile(r'[^"\\\x00-\x1f]+')
+_DIGITS = 15
+"""Digits of a number that every double keeps."""
+_SPLITS = "|".join(rf"[1-9][0-9]{{0,{left - 1}}}\.[0-9]{{1,{_DIGITS - left}}}" for left in (3, 6, 9, 12, 14))
+_LONG = "0|-?[1-9][0-9]{0,17}"
+_BOOL = "true|false"
+_USUAL = {
+    "text": r'"[^"\\\x00-\x1f]*"', "int": "0|-?[1-9][0-9]{0,14}", "long": _LONG, "bool": _BOOL,
+    "float": r"0|-?[1-9][0-9]{0,8}|-?(?:0|[1-9][0-9]{0,8})\.[0-9]{1,6}",
+}  # fmt: skip
+"""By kind what most files hold: in a small expression, which is faster."""
+_ANY = {
+    "text": rf'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u{_CODE}))*"',
+    "int": "0|-?(?:[1-9][0-9]{0,14}|[1-8][0-9]{15})",  # a double holds it
+    "long": _LONG, "bool": _BOOL,
+    "float": rf"(?:0|-?(?:[1-9][0-9]{{0,14}}|0\.[0-9]{{1,15}}|{_SPLITS}))(?:[eE][+-]?[0-9]{{1,2}})?",
+}  # fmt: skip
+_KEY = re.compile(r'[^"\\\x00-\x1f]+')
 
 
 class LineTemplate:
@@ -34,62 +43,51 @@ class LineTemplate:
     kinds: "bool", "int", "float" or "text" by key; None for a column without a value so far.
     """
 
-    def __init__(self, kinds: dict[str, str | None], pattern: str) -> None:
+    def __init__(self, kinds: dict[str, str | None], usual: str, any: str) -> None:
         self.kinds = kinds
-        self._pattern = pattern
+        self._usual = usual
+        self._any = any
 
     def holds(self, data: bytes) -> bool:
         """Whether all of `data` are such lines. Other threads run meanwhile."""
         text = data if data.endswith(b"\n") else data + b"\n"
-        return is_utf8(text) and matches(text, self._pattern)
+        return is_utf8(text) and (matches(text, self._usual) or matches(text, self._any))
 
-
-def template_of(shape: JsonShape) -> LineTemplate | None:
-    """The template of lines that have this shape; None where one expression cannot tell them."""
-    if shape.inexact or shape.has_text or not 0 < len(shape.fields) <= MOST:
-        return None
-    kinds = {key: _kind(inner) for key, inner in shape.fields.items()}
-    if "nested" in kinds.values() or not all(map(_PLAIN_KEY.fullmatch, kinds)):
-        return None
-    members = [f'"{_literal(key)}"{_SPACE}:{_SPACE}(?:null|{_value(shape.fields[key])})' for key in kinds]
-    rest = "".join(f"(?:,{_SPACE}{member}{_SPACE})?" for member in members[1:])
-    line = rf"{_SPACE}\{{{_SPACE}{members[0]}{_SPACE}{rest}\}}{_SPACE}\r?\n"
-    return LineTemplate(kinds, rf"\A(?:{line})*\z")
+    @classmethod
+    def of(cls, shape: JsonShape, sample: bytes) -> LineTemplate | None:
+        """That of the lines of `sample`, whose columns have this shape; None where they are not all alike."""
+        if shape.inexact or shape.has_text or not 0 < len(shape.fields) <= MOST:
+            return None
+        kinds = {key: _kind(inner) for key, inner in shape.fields.items()}
+        if "nested" in kinds.values() or not all(map(_KEY.fullmatch, kinds)):
+            return None
+        space = " " if b'": ' in sample[: sample.find(b"\n")] else ""
+        found = cls(kinds, _lines(shape, space, _USUAL, ""), _lines(shape, space, _ANY, "?"))
+        return found if found.holds(sample) else None
 
 
 def _kind(shape: JsonShape) -> str | None:
-    match next(iter(shape.kinds), None):
-        case None:
-            return None
-        case "bool":
-            return "bool"
-        case "string":
-            return "text"
-        case "number" if shape.number is not None:
-            return "int" if shape.number.whole else "float"
-    return "nested"
+    if shape.kinds == {"number"} and shape.number is not None:
+        return "int" if shape.number.whole else "float"
+    names: dict[str | None, str | None] = {None: None, "bool": "bool", "string": "text"}
+    return names.get(next(iter(shape.kinds), None), "nested")
 
 
-def _value(shape: JsonShape) -> str:
-    match _kind(shape):
-        case "bool":
-            return "true|false"
-        case "text":
-            return _TEXT
-        case "int" if shape.number is not None:
-            return _EXACT if shape.number.double else _LONG
-        case "float":
-            return _float()
-    return "null"
+def _lines(shape: JsonShape, space: str, values: dict[str, str], missing: str) -> str:
+    """The expression for whole lines. It reads bytes, not characters. space: behind colons and commas.
+
+    missing: "?" where members behind the first may be.
+    """
+    first, *others = (f'"{_bytes(key)}":{space}(?:null|{_value(inner, values)})' for key, inner in shape.fields.items())
+    rest = "".join(f"(?:,{space}{member}){missing}" for member in others)
+    return rf"\A(?:\{{{first}{rest}\}}\r?\n)*\z"
 
 
-def _float() -> str:
-    """A number of at most `DIGITS` digits before and behind the point, not far from 1; no integer -0."""
-    splits = [rf"[1-9][0-9]{{0,{left - 1}}}\.[0-9]{{1,{DIGITS - left}}}" for left in (3, 6, 9, 12, 14)]
-    broken = "|".join([rf"0\.[0-9]{{1,{DIGITS}}}", *splits])
-    return rf"(?:-?(?:{broken}|[1-9][0-9]{{0,{DIGITS - 1}}})|0)(?:[eE][+-]?[0-9]{{1,2}})?"
+def _value(shape: JsonShape, values: dict[str, str]) -> str:
+    long = shape.number is not None and not shape.number.double
+    kind = _kind(shape) or ""
+    return values.get("long" if long and kind == "int" else kind, "null")
 
 
-def _literal(key: str) -> str:
-    """The bytes of a key, each by itself: the expression reads bytes, not characters."""
+def _bytes(key: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in key.encode())

@@ -1,16 +1,27 @@
-"""JSON and JSON lines: blocks go to Arrow's parser; what it cannot hold exactly goes through Python's."""
+"""JSON and JSON lines: blocks go to Arrow's parser; what it cannot hold exactly goes through Python's.
+
+Lines like those before them are known by a template, which is much cheaper than the parser: where all are, they are
+parsed once.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
-from wherry import DataError, JsonBlock, JsonShape, json_elements, json_lines
+from wherry import DataError, JsonBlock, JsonShape, LineTemplate, json_elements, json_lines
 
 from wherry_source_files.client import LocalFile
 from wherry_source_files.formats import SAMPLE_BYTES, Reader
 from wherry_source_files.formats.text import TextFile, open_text
+
+_THREADS = 2
+"""That look at blocks while another one is read."""
+_TRIES = 2
+"""Blocks without a template after which none is looked for, unless there were as many with one."""
 
 
 class JsonReader(Reader):
@@ -22,6 +33,10 @@ class JsonReader(Reader):
         self._exact = False
         self._surveyed: list[LocalFile] = []
         self._size = max(1 << 16, min(4 << 20, self.batch_bytes))
+        self._template: LineTemplate | None = None
+        self._misses = 0
+        self._plain: set[tuple[str, int, int]] = set()
+        """Blocks that the template holds: file, first row, bytes."""
 
     def sample(self, file: LocalFile) -> int | None:
         """Rows of the head; an estimate of all from the sizes."""
@@ -39,12 +54,19 @@ class JsonReader(Reader):
             return rows
         return None if file.compression or not rows else rows * file.version.size // max(1, size)
 
+    def template(self, file: LocalFile) -> LineTemplate | None:
+        """What all lines of the head are like, after `sample`; None where they are not alike."""
+        with open_text(file, self.config.encoding, SAMPLE_BYTES) as text:
+            head = b"".join(json_lines(text.reader, SAMPLE_BYTES, file.rel, self.largest))
+        lines = head[: head.rfind(b"\n") + 1] if text.reader.cut else head
+        return LineTemplate.of(self._shape, lines)
+
     def survey(self, file: LocalFile, limit: int | None = None) -> Iterator[None]:
         """The whole file in bulk; all files again, exactly, once a number fits neither int64 nor double."""
         self._surveyed.append(file)
         yield from self._look(file, limit)
         if self._shape.inexact and not self._exact:
-            self._exact, self._shape = True, JsonShape({"object"})
+            self._exact, self._shape, self._template = True, JsonShape({"object"}), None
             for earlier in self._surveyed:
                 yield from self._look(earlier, limit)
 
@@ -58,30 +80,64 @@ class JsonReader(Reader):
         bulk = not any(self._shape.fields[name].has_text for name in names)
         with open_text(file, self.config.encoding) as text:
             for block in self._blocks(file, text):
-                yield block.batch(self._shape, names, bulk)
+                yield block.batch(self._shape, names, bulk, _place(file, block) in self._plain)
 
     def _look(self, file: LocalFile, limit: int | None) -> Iterator[None]:
         rows = 0
         with open_text(file, self.config.encoding) as text:
-            for block in self._blocks(file, text):
-                self._shape.merge(block.exact_shape() if self._exact else block.shape())
-                rows += block.least_rows
-                if limit is not None and rows >= limit:
-                    return
+            for block, plain in self._judged(self._blocks(file, text)):
+                if plain or self._learn(block):
+                    self._plain.add(_place(file, block))
+                if limit is not None:
+                    rows += block.least_rows
+                    if rows >= limit:
+                        return
                 yield
             text.finish(file)
+
+    def _judged(self, blocks: Iterator[JsonBlock]) -> Iterator[tuple[JsonBlock, bool]]:
+        """Each block, and whether the template holds it: while one is used, the next ones are looked at."""
+        waiting: deque[tuple[JsonBlock, Future[bool]]] = deque()
+        with ThreadPoolExecutor(_THREADS) as beside:
+            for block in blocks:
+                if self._template is None:
+                    yield from _results(waiting, 0)
+                    yield block, False
+                else:
+                    waiting.append((block, beside.submit(self._template.holds, block.data)))
+                    yield from _results(waiting, _THREADS)
+            yield from _results(waiting, 0)
+
+    def _learn(self, block: JsonBlock) -> bool:
+        """Let a parser look at a block; whether its lines make a template, by which others are known from then on."""
+        self._shape.merge(block.exact_shape() if self._exact else block.shape())
+        self._misses += 1
+        worth = not self._exact and self._misses <= _TRIES + len(self._plain)
+        self._template = LineTemplate.of(self._shape, block.data) if worth else None
+        return self._template is not None
 
     def _blocks(self, file: LocalFile, text: TextFile) -> Iterator[JsonBlock]:
         row, name = 0, f"file {file.rel}"
         if file.format == "jsonl":
             for data in json_lines(text.reader, self._size, name, self.largest):
-                if data.strip():
+                if not data.isspace():
                     yield JsonBlock(name, row, data)
                 row += data.count(b"\n")
         else:
             for rows in json_elements(text.reader, self._size, name, self.largest):
                 yield JsonBlock(name, row, b"\n".join(rows), rows)
                 row += len(rows)
+
+
+def _results(waiting: deque[tuple[JsonBlock, Future[bool]]], left: int) -> Iterator[tuple[JsonBlock, bool]]:
+    """The first of them, until no more than `left` wait."""
+    while len(waiting) > left:
+        block, holds = waiting.popleft()
+        yield block, holds.result()
+
+
+def _place(file: LocalFile, block: JsonBlock) -> tuple[str, int, int]:
+    return file.rel, block.first, len(block.data)
 
 
 def _whole(blocks: Iterator[JsonBlock], text: TextFile) -> Iterator[JsonBlock]:

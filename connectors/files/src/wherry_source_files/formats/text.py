@@ -33,12 +33,16 @@ class Utf8Reader:
         self.closed = False
 
     def read(self, size: int = -1) -> bytes:
-        """Some bytes, b"" at the end. Raises `DataError` for a byte that the encoding does not have."""
+        """Some bytes, b"" at the end. Raises `DataError` for a byte that the encoding does not have.
+
+        size: at most so many before they are recoded, where all of a text is read.
+        """
         if self._limit is not None and self._offset >= self._limit:
             self.cut = self.cut or bool(self._raw.read(1))
             return b""
+        most = size if 0 < size < CHUNK or (size > 0 and self._limit is None) else CHUNK
         while True:
-            data = self._raw.read(size if 0 < size < CHUNK else CHUNK)
+            data = self._raw.read(most)
             text = self._recode(self._start(data) if self._first else data)
             self._offset += len(data)
             if text or not data:
@@ -76,23 +80,24 @@ class Utf8Reader:
 class TextFile:
     """One open text file. `reader` reads UTF-8 bytes."""
 
-    def __init__(self, reader: Utf8Reader, hashing: HashingReader) -> None:
+    def __init__(self, reader: Utf8Reader, hashing: HashingReader | None) -> None:
         self.reader = reader
         self._hashing = hashing
 
     def finish(self, file: LocalFile) -> None:
         """All was read: remember its hash."""
-        file.sha256 = self._hashing.hexdigest()
+        if self._hashing is not None:
+            file.sha256 = self._hashing.hexdigest()
 
 
 @contextmanager
 def open_text(file: LocalFile, encoding: str, limit: int | None = None) -> Iterator[TextFile]:
     """The file's text. limit: bytes after decompression, for a look at its head."""
     with file.open() as handle:
-        hashing = HashingReader(handle)
-        raw: Any = hashing
+        hashing = HashingReader(handle) if file.sha256 is None else None
+        raw: Any = hashing or handle
         if file.compression:
-            raw = pa.CompressedInputStream(pa.PythonFile(hashing, mode="r"), file.compression)
+            raw = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), file.compression)
         try:
             yield TextFile(Utf8Reader(raw, file.rel, encoding, limit), hashing)
         except OSError as error:
