@@ -44,6 +44,10 @@ ALIKE = st.fixed_dictionaries(
 ROWS = st.lists(ALIKE, max_size=4) | st.lists(st.dictionaries(KEYS, VALUES, max_size=4), max_size=4)
 
 
+BESIDE = st.just({}) | st.dictionaries(st.sampled_from(["next", "page", "more"]), VALUES, max_size=2)
+"""What else stands in a document: the same each time, mostly."""
+
+
 class Raw(float):
     """A decimal that json.dumps writes as it is."""
 
@@ -96,14 +100,17 @@ def parsed(body: bytes) -> Any:
 
 @ROUNDS
 @given(
-    st.lists(ROWS, min_size=1, max_size=4), st.integers(1, 4), st.sampled_from(["", "data", "x.data"]), st.booleans()
-)
-def test_rows_are_those_that_python_sees(pages: list[list[Any]], group: int, path: str, pretty: bool) -> None:
+    st.lists(st.tuples(ROWS, BESIDE), min_size=1, max_size=4),
+    st.integers(1, 4), st.sampled_from(["", "data", "x.data"]), st.booleans(),
+)  # fmt: skip
+def test_rows_are_those_that_python_sees(
+    pages: list[tuple[list[Any], dict[str, Any]]], group: int, path: str, pretty: bool
+) -> None:
     bodies = []
-    for rows in pages:
+    for rows, beside in pages:
         document: Any = rows
         for key in reversed(path.split(".") if path else []):
-            document = {"first": [None, {"data": [1]}], key: document, "next": '"data":[]'}
+            document = {"first": [None, {"data": [1]}], key: document, "next": '"data":[]', **beside}
         bodies.append(dumped(document, indent=1 if pretty else None))
     records = Records(path)
     for start in range(0, len(bodies), group):

@@ -143,6 +143,65 @@ def test_long_numbers_are_found_among_pages_in_bulk() -> None:
     assert types(records)["x"] == "text"
 
 
+@pytest.mark.parametrize(
+    ("literal", "type"),
+    [("0.0", "double"), ("-0.0", "double"), ("1e300", "double"), ("2.5e-300", "double"), ("1e-320", "double"),
+     ("4.9406564584124654e-324", "text"), ("1e-400", "text"), ("-1E-0400", "text"), ("123456789e-330", "text"),
+     ("1e400", "text")],
+)  # fmt: skip
+def test_numbers_next_to_nothing_and_very_large_ones_keep_each_digit(literal: str, type: str) -> None:
+    """What the bulk parser makes of them is what their double prints, or they are kept as they are."""
+    known, exactly = Records(""), Records("")
+    for _ in range(2):
+        rows(known, dumped(MANY))
+    body = f'[{{"x": 1.5, "s": "one-100"}}, {{"x": {literal}}}]'.encode()
+    found = rows(known, body)[1]["x"]
+    rows(exactly, b'[{"x": 0.5}]')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Records, "_read", lambda *_: None)
+        assert rows(exactly, body)[1]["x"] == found
+    assert types(known)["x"] == types(exactly)["x"] == type
+    assert found == (float(literal) if type == "double" else literal)
+
+
+def test_what_stands_beside_the_records_may_change(monkeypatch: pytest.MonkeyPatch, slowly: list[bytes]) -> None:
+    """Records are read in bulk whatever it is; its nesting is looked at only when it is new."""
+    looked: list[int] = []
+    monkeypatch.setattr("wherry.json_rows.wire.shallow", lambda data: not looked.append(len(data)))
+    records, page = Records("data"), json.dumps(MANY)
+
+    def again(beside: str) -> tuple[int, int]:
+        looked.clear()
+        slowly.clear()
+        assert rows(records, f'{{"data": {page}{beside}}}'.encode()) == MANY
+        return len(looked), len(slowly)
+
+    again("")
+    assert again(', "next": "2024-01-01", "n": 1') == (1, 0)
+    assert again(', "next": "x", "n": 2.5') == (0, 0)
+    assert again(', "n": null') == (0, 0)
+    assert again(', "more": {"a": [[]]}') == (1, 0)
+    assert again(', "next": "y", "more": {"a": []}') == (0, 0)
+    assert again(', "more": {"a": [[1]]}') == (1, 0)
+    assert again(', "next": 5') == (1, 0)
+    assert again(', "next": 6, "more": null') == (0, 0)
+    for number in range(30):
+        assert again(f', "new{number}": 1')[1] == 0
+    assert again(', "next": 5') == (1, 0), "nobody tries to know it all any more"
+
+
+def test_a_field_that_is_new_after_many_pages_is_not_lost(slowly: list[bytes]) -> None:
+    records = Records("data")
+    for _ in range(3):
+        rows(records, b'{"data": %b, "next": "x"}' % dumped([{"id": 1, "o": {"k": None}, "l": []}]))
+    slowly.clear()
+    odd = {"id": 2, "o": {"k": {"deep": 1}, "new": None}, "l": [[1]], "late": "x"}
+    assert rows(records, b'{"data": %b, "next": "x"}' % dumped([odd]))[0] == odd | {
+        "o": {"k": {"deep": 1}, "new": None}
+    }
+    assert len(slowly) == 1
+
+
 def test_a_decimal_column_takes_no_text_for_a_number() -> None:
     records = Records("")
     rows(records, b'[{"v": 12345678901234567890}]')

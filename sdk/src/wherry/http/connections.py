@@ -120,7 +120,7 @@ class _Counted(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        size: int | None = self._raw.readinto(buffer)  # type: ignore[attr-defined]
+        size: int | None = self._raw.readinto(buffer)
         self._came(size or 0)
         return size
 
@@ -136,7 +136,7 @@ def _pools(admit: Callable[[str], None], guard: Guard) -> dict[str, type[HTTPCon
             self.fp = io.BufferedReader(_Counted(self.fp.detach(), guard.came))
 
     class Looking:
-        response_class = Counted
+        response_class: Any = Counted
         sock: socket.socket | None
         host: str
         port: int

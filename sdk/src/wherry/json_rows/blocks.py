@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from wherry.errors import DataError, ResourceError
-from wherry.json_rows.words import with_brackets
+from wherry.json_rows.words import NO_BRACKETS, brackets
 
 # Before Python 3.11.5 a possessive repeat of a group loses matches; an atomic group does not, but it holds memory.
 _ALL = rb"(?:%b)*+" if sys.version_info >= (3, 11, 5) else rb"(?>(?:%b)*)"
@@ -23,10 +23,8 @@ INSIDE = re.compile(rb'%b([{}\[\]"])' % _INSIDE, re.DOTALL)
 
 DEEPEST = 100
 """Levels of nesting that are read."""
-BRACKETS = b"{}[]"
-NO_BRACKETS = bytes(byte for byte in range(256) if byte not in BRACKETS)
-LARGE = 1 << 16
-"""Bytes from which on a text is sifted before it is looked at byte by byte."""
+SMALL = 1 << 12
+"""Bytes up to which it is not worth while to look at a text word by word."""
 
 
 def json_lines(reader: Any, size: int, name: str, largest: int) -> Iterator[bytes]:
@@ -39,7 +37,7 @@ def json_lines(reader: Any, size: int, name: str, largest: int) -> Iterator[byte
     while data := reader.read(size):
         end = data.rfind(b"\n") + 1
         if end:
-            yield b"".join([*rest, data[:end]])
+            yield b"".join([*rest, memoryview(data)[:end]])
             rest, held = [], 0
         rest.append(data[end:])
         held += len(data) - end
@@ -78,20 +76,23 @@ def _read(reader: Any, size: int) -> bytes:
 
 
 def shallow(data: bytes) -> bool:
-    """Whether nesting is surely below the limit: pairs of brackets vanish level by level."""
-    left = (with_brackets(data) if len(data) > LARGE else data).translate(None, NO_BRACKETS)
-    for _ in range(DEEPEST):
-        if not left:
-            return True
-        inner = left.replace(b"{}", b"").replace(b"[]", b"")
-        if len(inner) == len(left):
-            break
-        left = inner
-    outside = STRINGS.sub(b"", data)
-    left = outside.translate(None, NO_BRACKETS)
+    """Whether nesting is surely below the limit: pairs of brackets vanish level by level.
+
+    data: one text, or several, each of them from a new line on.
+    """
+    left: bytes | None = data if len(data) <= SMALL else brackets(data)
+    if left is None:
+        return False
+    left = left.translate(None, NO_BRACKETS)
+    if len(left) > DEEPEST and len(data) <= SMALL:  # strings may hold some, in which others seem to end
+        left = b"\n".join(STRINGS.sub(b"", line) for line in data.split(b"\n")).translate(None, NO_BRACKETS)
+    if len(left) <= DEEPEST:
+        return True
     for _ in range(DEEPEST):
         left = left.replace(b"{}", b"").replace(b"[]", b"")
-    return not left
+        if not left:
+            return True
+    return False
 
 
 class _Scan:

@@ -16,7 +16,7 @@ from wherry.json_rows.find import count
 from wherry.json_rows.flatten import flat_arrays, flat_fields, flat_row, flat_shapes
 from wherry.json_rows.paths import steps, walk
 from wherry.json_rows.shape import JsonShape
-from wherry.json_rows.wire import Documents, Found, Lines, UnfitError, Wire, converts, wire_type
+from wherry.json_rows.wire import Documents, Found, Lines, Seen, UnfitError, Wire, converts, wire_type
 from wherry.pipeline.lattice import InexactError
 
 BOM = b"\xef\xbb\xbf"
@@ -73,6 +73,7 @@ class Records:
         self._name = name
         self._shape = JsonShape({"object"})
         self._as_list: bool | None = None
+        self._seen = Seen()
         self._given: dict[str, pa.Field] = dict(self._declared)
         self._bodies = 0
         self._row = 0
@@ -112,7 +113,7 @@ class Records:
         if self._as_list is None or self._key is not None:
             return None
         try:
-            return Wire(self._shape, self._steps, self._as_list).read(documents)
+            return Wire(self._shape, self._steps, self._as_list, self._seen).read(documents)
         except UnfitError:
             return None
 

@@ -2,7 +2,8 @@
 
 Arrow's parser is trusted only as far as it was found right: with an explicit type for all that has a value, nesting
 that is surely shallow, text that is UTF-8, no NaN, and numbers whose digits a double keeps. Anything else is said to be
-unfit, and read another way.
+unfit, and read another way. What earlier documents held, beside the records too, is asked for with the order to refuse
+everything else: what is read so cannot be nested deeper than those.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from wherry.json_rows.words import no_long_run
 ROOT = "r"
 HEAD = 64
 """Bytes of a line that are compared with others."""
+CHANGES = 20
+"""How often documents may hold something new before nobody tries any more to know all that they hold."""
+VANISHING = "[eE]-[0-9]{3}"
 WORD = (string.ascii_letters + string.digits + "+-._").encode()
 
 
@@ -96,25 +100,48 @@ class Found:
     counts: list[int | None]
 
 
+class Seen:
+    """What documents held so far. whole: types of all of it; None: not known, or it is another thing each time."""
+
+    def __init__(self) -> None:
+        self.whole: pa.DataType | None = None
+        self._in_vain = 0
+
+    def again(self) -> None:
+        """Documents held nothing else."""
+        self._in_vain = max(0, self._in_vain - 1)
+
+    def other(self, table: pa.Table) -> None:
+        """Documents held something else, or they are the first ones."""
+        found = pa.struct(list(table.schema))
+        if self._in_vain == 0 and self.whole is None:
+            self.whole = found
+        self._in_vain += 1
+        self.whole = None if self.whole is None or self._in_vain > CHANGES else _both(self.whole, found)
+
+
 class Wire:
     """How to read documents whose records have a known shape. as_list: they are in lists, not an object each."""
 
-    def __init__(self, shape: JsonShape, steps: Sequence[Step], as_list: bool) -> None:
+    def __init__(self, shape: JsonShape, steps: Sequence[Step], as_list: bool, seen: Seen) -> None:
         self._shape = shape
         self._steps = tuple(steps)
         self._as_list = as_list
+        self._seen = seen
         self._record = wire_type(shape)
         self._natural = natural("", shape).type
         self._has_floats = _has_floats(shape)
 
     def read(self, documents: Documents) -> Found:
         """The records. Raises `UnfitError`."""
-        if self._record is None or not documents.safe or not shallow(documents.data):
+        if self._record is None or not documents.safe:
             raise UnfitError
         with ThreadPoolExecutor(1) as beside:  # neither looks at Python's objects: both run at once
             long = beside.submit(_long, documents.data) if self._has_floats else None
             try:
-                table = _table(documents, self._schema(self._record, documents.root))
+                table = self._known(documents)
+                if table is None:
+                    table = self._anything(documents, self._record)
                 _check_form(table, documents)
                 pieces, counts = self._descend(table, documents)
                 if long is not None and (long.result() or _vanishing(pieces, documents.data)):
@@ -122,6 +149,27 @@ class Wire:
             except (pa.ArrowInvalid, UnicodeDecodeError):
                 raise UnfitError from None
         return Found([_arranged(piece, self._natural) for piece in pieces], counts)
+
+    def _known(self, documents: Documents) -> pa.Table | None:
+        """All that documents hold, if they hold nothing but what is known."""
+        if self._seen.whole is None:
+            return None
+        records = pa.list_(self._natural) if self._as_list else self._natural
+        schema = pa.schema(list(_with(self._seen.whole, self._path(documents.root), records)))
+        try:
+            table = _table(documents, schema, "error")
+        except pa.ArrowInvalid:
+            return None
+        self._seen.again()
+        return table
+
+    def _anything(self, documents: Documents, record: pa.DataType) -> pa.Table:
+        """All that documents hold, whatever it is."""
+        if not shallow(documents.data):
+            raise UnfitError
+        table = _table(documents, self._schema(record, documents.root))
+        self._seen.other(table)
+        return table
 
     def _schema(self, record: pa.DataType, root: bool) -> pa.Schema:
         type = pa.list_(record) if self._as_list else record
@@ -196,26 +244,62 @@ def converts(shape: JsonShape, field: pa.Field) -> bool:
     return not (pa.types.is_string(field.type) and shape.arrow("").type == pa.float64())
 
 
-def _table(documents: Documents, schema: pa.Schema) -> pa.Table:
+def _with(whole: pa.DataType, path: Sequence[Step], records: pa.DataType) -> pa.DataType:
+    """The type of documents with another one of the records: what is beside them is only to be of the same kind."""
+    if not path:
+        return records
+    if pa.types.is_list(whole) and path[0] is ALL:
+        return pa.list_(_with(whole.value_type, path[1:], records))
+    if not pa.types.is_struct(whole):
+        raise UnfitError
+    return pa.struct([
+        (field.name, _with(field.type, path[1:], records) if field.name == path[0] else _kind(field.type))
+        for field in whole
+    ])  # fmt: skip
+
+
+def _both(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """What either has; where they differ, the other one."""
+    if pa.types.is_list(one) and pa.types.is_list(other):
+        return pa.list_(_both(one.value_type, other.value_type))
+    if not pa.types.is_struct(one) or not pa.types.is_struct(other):
+        return one if pa.types.is_null(other) else other
+    known, new = ({field.name: field.type for field in type} for type in (one, other))
+    both = {name: _both(known[name], new[name]) for name in known if name in new}
+    return pa.struct(list((known | new | both).items()))
+
+
+def _kind(type: pa.DataType) -> pa.DataType:
+    """A type that holds all values of the kind that values of this type have in JSON."""
+    if pa.types.is_struct(type):
+        return pa.struct([(field.name, _kind(field.type)) for field in type])
+    if pa.types.is_list(type):
+        return pa.list_(_kind(type.value_type))
+    if pa.types.is_null(type) or pa.types.is_boolean(type):
+        return type
+    return pa.float64() if pa.types.is_integer(type) or pa.types.is_floating(type) else pa.string()
+
+
+def _table(documents: Documents, schema: pa.Schema, unexpected: str = "infer") -> pa.Table:
     """By two threads, unless a document is longer than half of them, or there are line ends inside."""
     whole = len(documents.data) + 64
     half = max(PIECE, whole // 2 + documents.longest)
     if documents.newlines:
-        return _parsed(documents, schema, whole)
+        return _parsed(documents, schema, whole, unexpected)
     try:
-        return _parsed(documents, schema, half)
+        return _parsed(documents, schema, half, unexpected)
     except pa.ArrowInvalid as error:
         if "straddl" not in str(error):
             raise
-        return _parsed(documents, schema, whole)
+        return _parsed(documents, schema, whole, unexpected)
 
 
-def _parsed(documents: Documents, schema: pa.Schema, size: int) -> pa.Table:
+def _parsed(documents: Documents, schema: pa.Schema, size: int, unexpected: str) -> pa.Table:
     return pj.read_json(
         pa.BufferReader(documents.data),
         read_options=pj.ReadOptions(block_size=size),
         parse_options=pj.ParseOptions(
-            explicit_schema=schema, newlines_in_values=documents.newlines, unexpected_field_behavior="infer"
+            explicit_schema=schema, newlines_in_values=documents.newlines, unexpected_field_behavior=unexpected
         ),
     )
 
@@ -325,7 +409,7 @@ def _vanishing(pieces: Sequence[pa.Array], data: bytes) -> bool:
     """
     if not any(map(_next_to_nothing, pieces)):
         return False
-    return (b"e-" in data or b"E-" in data) and matches(data, LONG_NUMBER)
+    return matches(data, VANISHING) and matches(data, LONG_NUMBER)  # the first is found faster
 
 
 def _next_to_nothing(array: pa.Array) -> bool:
