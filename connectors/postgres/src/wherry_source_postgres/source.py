@@ -27,7 +27,7 @@ from wherry import (
     WherryError,
 )
 
-from wherry_source_postgres import catalog, cursors, handing, named, origin, queries, splits
+from wherry_source_postgres import catalog, cursors, handing, named, origin, queries, rewrites, splits
 from wherry_source_postgres.client import Client
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.cursors import Pass
@@ -108,6 +108,8 @@ class PostgresSource(Source):
                 for item in self._rows(selection, schema, part, cursor):
                     read = read or isinstance(item, Batch)
                     yield item
+            if "snapshot" in detail:
+                rewrites.refuse(self._client, selection)
         if cursor is None and selection.limit is None and not self.run.stop.is_set():
             if not read and not detail:
                 self._refuse_hidden(selection)

@@ -12,9 +12,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from wherry import SQL, Part, Progress, Quoting, ReadPlan, Selection, Split, StateError, TransientError, WherryError
+from wherry import (
+    SQL,
+    Part,
+    Progress,
+    Quoting,
+    ReadPlan,
+    Selection,
+    Split,
+    StateError,
+    StreamError,
+    TransientError,
+    UsageError,
+    WherryError,
+)
 
-from wherry_source_postgres import cursors, ranges
+from wherry_source_postgres import cursors, ranges, rewrites
 from wherry_source_postgres.client import Client
 from wherry_source_postgres.config import PostgresConfig
 from wherry_source_postgres.cursors import Pass
@@ -50,7 +63,8 @@ class Splits:
     def number(self, selection: Selection, larger: int = 1) -> int:
         """How many splits the table is read in; larger: see `Size.splits`."""
         size = self.size(selection)
-        return size.splits(self._config.splits, larger) if size is not None else 1
+        known = size is not None and size.version >= rewrites.SINCE
+        return size.splits(self._config.splits, larger) if known and size is not None else 1
 
     @property
     def snapshot(self) -> str:
@@ -77,24 +91,18 @@ class Splits:
 
 
 def whole(client: Client, splits: Splits, selection: Selection, known: Progress) -> ReadPlan:
-    """The plan of a table that is read as it is, from the beginning in each run."""
-    path, number, size = selection.stream.path, splits.number(selection, ranges.LARGER), splits.size(selection)
-    alone = ReadPlan(key=path, splits=(Split(key=path, streams=(selection,)),))
-    column = ranges.key_of(selection)
-    by_block = size is not None and size.version >= _CTID_SINCE
-    if size is None or number < 2 or not (by_block or column) or not splits.shared():
-        return alone
-    with client.snapshot(splits.snapshot):
-        sql = _ANY(table=table(selection), where=where(selection, [])).render(Quoting())
-        if not client.fetch(sql, subject=path)[0]["there"]:
-            return alone  # it says whether its rows are hidden
-        parts: list[dict[str, Any]]
-        if by_block:
-            parts = [{"blocks": list(b)} for b in ranges.blocks(number, size)]
-        else:
-            assert column is not None
-            cut = ranges.cut(client, selection, column, number, size)
-            parts = [{"range": list(r), "column": column, "type": ranges.base_of(selection, column)} for r in cut]
+    """The plan of a table that is read as it is, from the beginning in each run: in splits only where it is replaced.
+
+    An append that was killed between two splits would be made anew, without what earlier runs had added; and what is
+    gone ends in history only by a read in one piece.
+    """
+    path = selection.stream.path
+    try:
+        parts = _parts(client, splits, selection) if selection.mode == "replace" else []
+    except (StreamError, UsageError):  # of this table alone: its read says what is wrong
+        parts = []
+    if not parts:
+        return ReadPlan(key=path, splits=(Split(key=path, streams=(selection,)),))
     note = f"read in {len(parts)} splits of one snapshot; without a cursor an interrupted run starts over"
     if known.open is not None and known.done:
         note += f", as this one does: {len(known.done)} of {len(known.open.splits)} splits were done"
@@ -104,6 +112,24 @@ def whole(client: Client, splits: Splits, selection: Selection, known: Progress)
         for n, part in enumerate(parts, 1)
     ]
     return ReadPlan(key=path, splits=tuple(made))
+
+
+def _parts(client: Client, splits: Splits, selection: Selection) -> list[dict[str, Any]]:
+    """Where a table without a cursor is cut; nothing where it is not."""
+    path, number, size = selection.stream.path, splits.number(selection, ranges.LARGER), splits.size(selection)
+    column = ranges.key_of(selection)
+    by_block = size is not None and size.version >= _CTID_SINCE
+    if size is None or number < 2 or not (by_block or column) or not splits.shared():
+        return []
+    with client.snapshot(splits.snapshot):
+        sql = _ANY(table=table(selection), where=where(selection, [])).render(Quoting())
+        if not client.fetch(sql, subject=path)[0]["there"] or rewrites.happened(client, selection):
+            return []  # its read says whether its rows are hidden
+        if by_block:
+            return [{"blocks": list(b)} for b in ranges.blocks(number, size)]
+        assert column is not None
+        cut = ranges.cut(client, selection, column, number, size)
+        return [{"range": list(r), "column": column, "type": ranges.base_of(selection, column)} for r in cut]
 
 
 def merged(client: Client, splits: Splits, selection: Selection, known: Progress, here: Origin) -> ReadPlan | None:
@@ -127,6 +153,8 @@ def merged(client: Client, splits: Splits, selection: Selection, known: Progress
     with client.snapshot(splits.snapshot):
         exact = cursors.canonical(client, selection)
         upper, ahead = cursors.upper(client, exact, None)
+        if upper is None or rewrites.happened(client, exact):
+            return None
         cut = ranges.cut(client, exact, column, number, size)
         text = cursors.texts(client, exact, (), [Pass(_scope(exact))])
     if len(cut) < 2:
