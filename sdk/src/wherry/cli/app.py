@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class App:
-    """args: the command line.  debug: show tracebacks.  recorders: keep the error that ends the command as an event.
+    """args: the command line.  debug: show tracebacks.  environment: of wherry.yaml, by name.
+    recorders: keep the error that ends the command as an event.
     left: threads may be in calls that do not return, or were interrupted: the process ends without a farewell.
 
     Everything else is made when first asked for.
@@ -26,6 +27,7 @@ class App:
 
     args: Sequence[str] = ()
     debug: bool = False
+    environment: str | None = None
     recorders: Sequence[Recorder] = ()
     left: bool = False
 

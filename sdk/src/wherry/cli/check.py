@@ -14,7 +14,14 @@ from wherry.cli.app import App, debug_option, json_option, pass_app
 from wherry.cli.complete import destination_names
 from wherry.cli.connect import new_destination
 from wherry.cli.ends import errors_of, holding, reading
-from wherry.cli.options import dest_set_option, schema_option, set_option, source_argument, workspace
+from wherry.cli.options import (
+    dest_set_option,
+    environment_option,
+    schema_option,
+    set_option,
+    source_argument,
+    workspace,
+)
 from wherry.cli.report import report
 from wherry.errors import WherryError
 
@@ -36,6 +43,7 @@ class Checked:
 @source_argument
 @click.argument("destination", metavar="[DEST]", required=False, shell_complete=destination_names)
 @set_option
+@environment_option
 @dest_set_option
 @schema_option
 @json_option

@@ -9,7 +9,7 @@ import click
 
 from wherry.cli.app import App, debug_option, json_option, pass_app
 from wherry.cli.ends import discovered, reading
-from wherry.cli.options import set_option, source_argument, stream_option, workspace
+from wherry.cli.options import environment_option, set_option, source_argument, stream_option, workspace
 from wherry.cli.peek import peeked
 from wherry.cli.table import Printer, show
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @source_argument
 @stream_option
 @click.option("--columns", is_flag=True, help="List the columns of each stream.")
+@environment_option
 @set_option
 @json_option
 @debug_option

@@ -64,7 +64,7 @@ def execute(app: App, job: Job) -> int:
     try:
         with stop.signals(events), keeping(recorders[0]):
             give_up = _give_up(app, job, recorders, events, stop, began)
-            outcome = _sync(job, destination, names, events, stop, give_up)
+            outcome = _sync(app, job, destination, names, events, stop, give_up)
     except KeyboardInterrupt:
         stopped = stop.as_error()
         stopped.next = _again(app)
@@ -73,7 +73,7 @@ def execute(app: App, job: Job) -> int:
     except WherryError as error:
         code = error.exit_code
         app.recorders = recorders
-        _named(error, job)
+        _named(error, app, job)
         raise
     finally:
         _finished(events, outcome, code, began)
@@ -102,7 +102,7 @@ def _give_up(app: App, job: Job, recorders: list[Any], events: Events, stop: Sto
         from wherry.pipeline.watch import within
 
         code = 1
-        error = _named(error or stop.as_error(), job)
+        error = _named(error or stop.as_error(), app, job)
         kept = isinstance(error, (Stopped, LaterError)) or not error.next
         error.next = _again(app) if kept else f"{error.next}, then  {_again(app)}"
         end = job.destination if error.side == "destination" else job.source
@@ -124,7 +124,7 @@ def _give_up(app: App, job: Job, recorders: list[Any], events: Events, stop: Sto
     return give_up
 
 
-def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop, give_up: Any) -> Outcome:
+def _sync(app: App, job: Job, destination: Any, names: Any, events: Events, stop: Stop, give_up: Any) -> Outcome:
     from wherry.cli.run_log import state_folder
     from wherry.pipeline.run import sync
     from wherry.pipeline.sides import is_destinations, is_sources
@@ -144,7 +144,7 @@ def _sync(job: Job, destination: Any, names: Any, events: Events, stop: Stop, gi
     for stream in outcome.failed:
         if stream.error is not None:
             end = job.destination if is_destinations(stream.error) else job.source
-            stream.error = _named(end.located(stream.error), job)
+            stream.error = _named(end.located(stream.error), app, job)
     return outcome
 
 
@@ -153,11 +153,16 @@ def _again(app: App) -> str:
     return app.redactor.redact(shlex.join(["wherry", *app.args]))
 
 
-def _named(error: WherryError, job: Job) -> WherryError:
+def _named(error: WherryError, app: App, job: Job) -> WherryError:
     """The error, its next step with the destination as it was typed."""
     if error.next:
-        error.next = error.next.replace(" DEST ", f" {shlex.quote(job.typed)} ")
+        error.next = error.next.replace(" DEST ", f" {shlex.join([job.typed, *_environment(app)])} ")
     return error
+
+
+def _environment(app: App) -> list[str]:
+    """The options without which a name of wherry.yaml would mean another end."""
+    return [] if app.environment is None else ["--env", app.environment]
 
 
 def _observers(app: App, job: Job, pipeline: str) -> tuple[list[Observer], list[Any], list[Any]]:
@@ -218,6 +223,7 @@ def _tell(app: App, job: Job, outcome: Outcome) -> int:
         destination=app.redactor.redact(job.typed) if sql else None,
         wishes=job.settings.wishes,
         accept=lambda stream, cursor: app.redactor.redact(job.accept(stream, cursor)),
+        environment=_environment(app),
         place=[app.redactor.redact(option) for option in _place(job, outcome)] if told and sql else (),
     )
     if told:

@@ -76,6 +76,13 @@ class Rejects(click.ParamType):  # type: ignore[type-arg]  # older clicks have n
         return MaxRejects(percent=float(match[2])) if match[2] else MaxRejects(rows=int(match[1]))
 
 
+def _environment(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    context.ensure_object(App).environment = value
+
+
+environment_option = click.option(
+    "--env", metavar="NAME", expose_value=False, callback=_environment, help="Environment of wherry.yaml."
+)
 source_argument = click.argument("source", shell_complete=source_names)
 destination_argument = click.argument("destination", metavar="DEST", shell_complete=destination_names)
 set_option = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A key of the source; repeatable.")
@@ -179,7 +186,10 @@ def run_options(*extra: Command) -> Callable[[Callable[[App, Asked], Any]], Comm
 
     extra: `plan_only_option`, `quiet_option`, for commands that have a use for them.
     """
-    options = (source_argument, destination_argument, *what_options, set_option, dest_set_option, *how_options)
+    options = (
+        source_argument, destination_argument, *what_options, environment_option, set_option, dest_set_option,
+        *how_options,
+    )  # fmt: skip
 
     def decorate(command: Callable[[App, Asked], Any]) -> Command:
         @wraps(command)
@@ -248,11 +258,11 @@ def words(texts: Sequence[str]) -> tuple[str, ...] | None:
     return found or None
 
 
-def workspace(app: App, environment: str | None = None) -> Workspace:
+def workspace(app: App) -> Workspace:
     """The current directory, with the plugins and the secrets that this invocation knows."""
     from wherry.cli.connect import Workspace
     from wherry.config.environment import Environment
     from wherry.config.project import Project
 
-    project = Project.find(environment=environment)
+    project = Project.find(environment=app.environment)
     return Workspace(project, Environment.load(project.folder), app.registry, app.redactor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -29,13 +29,13 @@ _NAMED = 4
 @run_options()
 def plan(app: App, asked: Asked) -> None:
     """Say what `wherry sync` would do with the same arguments: tables, columns, bounds, what goes. Changes nothing."""
-    show_plan(app, asked)
-
-
-def show_plan(app: App, asked: Asked) -> None:
-    """Print the plan of what was asked."""
     here = workspace(app)
     source, destination = here.source(asked.source, asked.sets), here.destination(asked.destination, asked.dest_sets)
+    show_plan(app, asked, source, destination)
+
+
+def show_plan(app: App, asked: Asked, source: End, destination: End) -> None:
+    """Print the plan of what was asked."""
     names, found = make_plan(source, destination, asked)
     if asked.as_json:
         record = {"pipeline": names.pipeline, "source": source.label(), "destination": destination.label()}
@@ -47,8 +47,14 @@ def show_plan(app: App, asked: Asked) -> None:
     click.echo(clean(app.redactor.redact(head)))
     _print(app, found)
     if app.args:
-        given = [argument for argument in app.args[1:] if argument not in ("--plan-only", "--json")]
-        click.echo(f"next: {app.redactor.redact(shlex.join(['wherry', 'sync', *given]))}")
+        click.echo(f"next: {app.redactor.redact(shlex.join(['wherry', *_doing(app.args)]))}")
+
+
+def _doing(args: Sequence[str]) -> list[str]:
+    """The command line that does what this one planned. args: without `wherry`."""
+    kept = [argument for argument in args if argument not in ("--plan-only", "--json")]
+    place = next((place for place, word in enumerate(kept) if not word.startswith("-")), None)
+    return [("sync" if place == i and word == "plan" else word) for i, word in enumerate(kept)]
 
 
 def make_plan(source: End, destination: End, asked: Asked) -> tuple[Names, list[Outlook]]:
@@ -61,7 +67,7 @@ def make_plan(source: End, destination: End, asked: Asked) -> tuple[Names, list[
     with reading(source) as opened:
         names = name_run(opened, source.connector, place, asked.settings)
         streams = discovered(source, opened, asked.settings.wishes)
-        with holding(destination, names.pipeline, names.schema) as session:
+        with holding(destination, names.pipeline, names.schema, wait=asked.settings.wait) as session:
             try:
                 return names, forecast(opened, place, session, streams, names, asked.settings)
             except WherryError as error:
@@ -94,7 +100,7 @@ def _row(outlook: Outlook) -> tuple[str, ...]:
 def _remarks(outlook: Outlook) -> Iterator[tuple[str, str]]:
     """(sign, line): `!` for what goes and what surprises, `·` for the rest."""
     for lost in outlook.destroys:
-        yield "!", f"replaces {lost}"
+        yield "!", f"replaces {lost.replace(f'{outlook.schema}.{outlook.table}', 'its table')}"
     for column, (old, new) in outlook.widened.items():
         yield "·", f"widens {column}: {old} → {new}"
     for column, kind in outlook.added.items():

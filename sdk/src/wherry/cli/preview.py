@@ -31,6 +31,7 @@ _MOST = 10
 @click.option("--limit", type=click.IntRange(1), default=10, show_default=True, metavar="N", help="Rows a stream.")
 @options.columns_option
 @options.where_option
+@options.environment_option
 @options.set_option
 @click.option(
     "--guess", is_flag=True, help="Print lines of a manifest: where rows are, key, paging. Takes an address too."

@@ -17,6 +17,7 @@ from wherry.cli.options import (
     added,
     dest_set_option,
     destination_argument,
+    environment_option,
     pipeline_option,
     schema_option,
     workspace,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from wherry.pipeline.replay import Kept, Replayed
 
 Command = Callable[..., Any]
-_where = (pipeline_option, schema_option, dest_set_option, debug_option)
+_where = (pipeline_option, schema_option, environment_option, dest_set_option, debug_option)
 ids_argument = click.argument("ids", nargs=-1, metavar="[ID]...")
 
 

@@ -15,6 +15,7 @@ from wherry.cli.options import (
     Rejects,
     added,
     dest_set_option,
+    environment_option,
     how_options,
     plan_only_option,
     quiet_option,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     click.argument("pipeline", shell_complete=pipeline_names),
-    click.option("--env", "environment", metavar="NAME", help="Environment of wherry.yaml."),
+    environment_option,
     stream_option,
     set_option,
     dest_set_option,
@@ -49,7 +50,7 @@ _OPTIONS = (
 @click.command(short_help="Run a pipeline of wherry.yaml.")
 @added(_OPTIONS)
 @pass_app
-def run(app: App, /, pipeline: str, environment: str | None, **given: Any) -> None:
+def run(app: App, /, pipeline: str, **given: Any) -> None:
     """Run PIPELINE as `wherry.yaml` describes it."""
     from wherry.cli.advice import as_setting
     from wherry.cli.execute import Job, execute
@@ -58,17 +59,19 @@ def run(app: App, /, pipeline: str, environment: str | None, **given: Any) -> No
         from wherry.cli.json_events import JsonWriter
 
         app.recorders = [JsonWriter(sys.stdout, app.redactor)]
-    here = workspace(app, environment)
+    here = workspace(app)
     options = here.project.pipeline(pipeline)
     asked = _asked(options, pipeline, given)
+    source = _end(here, "source", pipeline, asked.source, asked.sets)
+    destination = _end(here, "destination", pipeline, asked.destination, asked.dest_sets)
     if asked.plan_only:
         from wherry.cli.plan import show_plan
 
-        show_plan(app, asked)
+        show_plan(app, asked, source, destination)
         return
     job = Job(
-        source=_end(here, "source", pipeline, asked.source, asked.sets),
-        destination=_end(here, "destination", pipeline, asked.destination, asked.dest_sets),
+        source=source,
+        destination=destination,
         settings=asked.settings,
         typed=asked.destination,
         accept=as_setting,

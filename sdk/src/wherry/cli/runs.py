@@ -11,7 +11,7 @@ import click
 from wherry.cli.app import App, debug_option, json_option, pass_app
 from wherry.cli.complete import destination_names
 from wherry.cli.ends import errors_of, holding
-from wherry.cli.options import dest_set_option, schema_option, workspace
+from wherry.cli.options import dest_set_option, environment_option, schema_option, workspace
 from wherry.cli.places import places
 from wherry.cli.table import show
 
@@ -26,6 +26,7 @@ _NUMBERS = ("read", "inserted", "updated", "deleted", "rejected")
 @click.argument("destination", metavar="[DEST]", required=False, shell_complete=destination_names)
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="At most so many.")
 @schema_option
+@environment_option
 @dest_set_option
 @json_option
 @debug_option

@@ -13,7 +13,7 @@ import click
 from wherry.cli.app import App, debug_option, json_option, pass_app
 from wherry.cli.connect import End, new_destination
 from wherry.cli.ends import errors_of, holding
-from wherry.cli.options import dest_set_option, destination_argument, schema_option, workspace
+from wherry.cli.options import dest_set_option, destination_argument, environment_option, schema_option, workspace
 from wherry.cli.rows import print_csv, print_json, print_rows
 from wherry.errors import DestinationError, UsageError
 
@@ -35,6 +35,7 @@ _MISTAKE = re.compile(r"\bSQLSTATE 42")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV: NULL is an empty field, an empty text is quoted.")
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many rows.")
 @schema_option
+@environment_option
 @dest_set_option
 @json_option
 @debug_option

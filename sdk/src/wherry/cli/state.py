@@ -15,6 +15,7 @@ from wherry.cli.ends import errors_of, holding
 from wherry.cli.options import (
     dest_set_option,
     destination_argument,
+    environment_option,
     pipeline_option,
     schema_option,
     workspace,
@@ -40,6 +41,7 @@ def state() -> None:
 @click.argument("stream", required=False)
 @pipeline_option
 @schema_option
+@environment_option
 @dest_set_option
 @json_option
 @debug_option
@@ -73,6 +75,7 @@ def show(
 @pipeline_option
 @schema_option
 @yes_option
+@environment_option
 @dest_set_option
 @debug_option
 @pass_app
@@ -112,6 +115,7 @@ def reset(
 @pipeline_option
 @schema_option
 @yes_option
+@environment_option
 @dest_set_option
 @debug_option
 @pass_app
@@ -140,6 +144,7 @@ def set_(
 @click.argument("table")
 @click.option("--pipeline", required=True, metavar="NAME", help="The pipeline that shall own the table.")
 @schema_option
+@environment_option
 @dest_set_option
 @debug_option
 @pass_app

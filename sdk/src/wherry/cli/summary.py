@@ -42,7 +42,8 @@ class Readable(Quoting):
 class Words:
     """How to speak of a run. args: the command line after `wherry`.  destination: DEST as typed; None: it takes no SQL.
 
-    place: options that commands on the destination need to mean this run's pipeline.
+    place: options that commands on the destination need to mean this run's pipeline.  environment: those that they need
+    for DEST to be the one of this run.
     accept: (stream, cursor) -> how to accept a proposal.
     """
 
@@ -51,6 +52,7 @@ class Words:
     wishes: Wishes
     accept: Callable[[str, str], str]
     place: Sequence[str] = ()
+    environment: Sequence[str] = ()
 
     @property
     def again(self) -> str:
@@ -174,7 +176,9 @@ def _rejected(outcome: Outcome, words: Words) -> list[Line]:
         table = f"{stream.table}__rejected"
         where = f"{stream.schema}.{table}"
         if words.destination:
-            where = shlex.join(["wherry", "rejects", "show", words.destination, stream.stream, *words.place])
+            where = shlex.join(
+                ["wherry", "rejects", "show", words.destination, stream.stream, *words.place, *words.environment]
+            )
         what = f"{clean(stream.stream)}: {figures.rows(stream.counts['rejected'])} rejected, see  {clean(where)}"
         found.append([("! ", "warn"), (what, "")])
     return found
@@ -186,7 +190,8 @@ def _look(outcome: Outcome, words: Words) -> list[Line]:
     if not written or words.destination is None:
         return []
     most = max(written, key=lambda s: s.counts["staged"])
-    return [[("next: ", "bold"), (clean(command(words.destination, most.schema, most.table)), "accent")]]
+    shown = " ".join([command(words.destination, most.schema, most.table), *map(shlex.quote, words.environment)])
+    return [[("next: ", "bold"), (clean(shown), "accent")]]
 
 
 def _failure(streams: list[StreamOutcome], words: Words) -> list[Line]:
