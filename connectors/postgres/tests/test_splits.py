@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from wherry import DestinationError, Progress, ReadPlan, Selection, StreamError, from_json, to_json
+from wherry import DestinationError, Progress, ReadPlan, SchemaError, Selection, StreamError, from_json, to_json
 from wherry.testing import Faults, MemoryDestination, Store, Wish, run_sync
 from wherry_source_postgres import ranges
 from wherry_source_postgres.client import Client
@@ -127,12 +127,20 @@ def test_small_tables_views_and_samples_are_one_split(world: World, source_of: C
 
 
 def test_the_number_comes_from_the_size() -> None:
-    def of(rows: int, bytes: int = 0, larger: int = 1) -> int:
-        return ranges.Size(pages=1, bytes=bytes, rows=rows, fresh=True, version=150_000).splits(None, larger)
+    def of(rows: int, bytes: int = 0) -> int:
+        return ranges.Size(pages=1, bytes=bytes, rows=rows, fresh=True, version=150_000).splits(None)
 
     assert [of(n) for n in (0, 100_000, 4_900_000, 5_000_000, 20_000_000, 10**9)] == [1, 1, 1, 2, 8, 256]
     assert of(1_000_000, bytes=10 << 30) == 5
-    assert (of(19_000_000, larger=4), of(40_000_000, larger=4)) == (1, 4)
+
+
+def test_what_starts_over_is_cut_only_if_asked_for(
+    world: World, source_of: Callable[..., PostgresSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranges, "ROWS", 3_000)  # of 24,000
+    assert len(planned(source_of(world.url), mode="replace").splits) == 1
+    assert len(planned(source_of(world.url, splits=4), mode="replace").splits) == 4
+    assert len(planned(source_of(world.url), mode="merge").splits) == 8
 
 
 @pytest.mark.parametrize("key", ["text", "uuid", "numeric(20,3)", "timestamptz", "bytea"])
@@ -277,6 +285,23 @@ def test_a_value_that_makes_a_column_text_between_two_runs(world: World) -> None
     (table,) = world.store.now.tables.values()
     found = {row["id"]: row["d"] for row in table.to_pylist()}
     assert (found[3], found[23997], found[6], found[23994]) == ("infinity", "infinity", "2026-01-01", "2026-01-01")
+
+
+@pytest.mark.parametrize("key", ["1e31", "0.1234567891", "'NaN'"])
+@pytest.mark.parametrize("cut", [True, False], ids=["gone on with", "a later run"])
+def test_a_key_that_would_become_text_is_refused(world: World, key: str, cut: bool) -> None:
+    world.execute("alter table t alter id type numeric")
+    if cut:
+        interrupted(world, 3, False)
+    else:
+        world.sync()
+    before = world.rows
+    world.execute(f"insert into t values ({key}, '2026-02-01', 'new')")
+    with pytest.raises(SchemaError, match="column 'id' is part of the key"):
+        world.sync()
+    assert world.rows == before  # none was taken for a row that is gone, none comes twice
+    world.sync(full=True, types={"id": "text"})
+    assert world.rows == sorted(world.execute("select id::text, v from t"))
 
 
 def test_rows_without_a_cursor_value_are_read_again_in_the_finished_splits(world: World) -> None:

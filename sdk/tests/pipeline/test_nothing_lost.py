@@ -27,6 +27,22 @@ def as_rows(table):
     return sorted(table.to_pylist(), key=str)
 
 
+# --- keys
+
+
+@pytest.mark.parametrize("mode", ["merge", "history"])
+@pytest.mark.parametrize("type", [pa.decimal128(38, 9), pa.float64()])
+def test_a_key_of_fractions_never_becomes_text(world, mode, type):
+    """As text, 1 is 1.000000000 in the table, and no row that comes later."""
+    first = pa.table({"id": pa.array([1, 2], pa.int64()).cast(type), "v": ["a", "b"]})
+    later = pa.table({"id": ["1", "x"], "v": ["c", "d"]})
+    assert world.run(orders(first, cursor=None), wish=Wish(mode=mode)).exit_code == 0
+    outcome = world.run(orders(later, cursor=None), wish=Wish(mode=mode))
+    assert outcome.exit_code == 6
+    assert "part of the key" in outcome.streams[0].error.message
+    assert [row["id"] for row in world.rows()] == [1, 2]
+
+
 # --- several splits
 
 

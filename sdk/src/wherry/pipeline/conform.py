@@ -215,6 +215,8 @@ class Conformer:
             except InexactError:
                 continue
             final = candidate.with_name(name)
+            if name in self.target.key and current is not None:
+                _refuse_other_keys(field.name, current, final)
             self._keep(field.name, final, index)
             return final, fitted
         raise SchemaError(
@@ -368,6 +370,17 @@ def _batch(fields: list[pa.Field], columns: list[pa.Array], rows: int) -> pa.Rec
     if fields:
         return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
     return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
+
+
+def _refuse_other_keys(name: str, current: pa.Field, final: pa.Field) -> None:
+    """Raise for a key of numbers that would become text: 1 in the table is 1.000000000 then, which no later row is."""
+    fractions = pa.types.is_decimal(current.type) or pa.types.is_floating(current.type)
+    if fractions and pa.types.is_string(final.type):
+        raise SchemaError(
+            f"column {name!r} is part of the key and holds a value that is no {types.show(current)}: as text the keys "
+            "that are in the table would be other ones",
+            next=f"have it as text throughout: --full-refresh --type {name}=text, or leave such rows out: --where",
+        )
 
 
 def _kind(field: pa.Field) -> bytes | None:
