@@ -45,7 +45,8 @@ class PostgresConfig(ConnectorConfig):
     )
     splits: int | None = Field(
         None, ge=1, le=1000,
-        description="how many parts a table is read in side by side, each of 1,000 rows at least; not set: by its size",
+        description="how many parts a table is read in side by side, each of 1,000 rows at least; not set: by its "
+        "size where an interrupted run can be gone on with, else one",
     )  # fmt: skip
 
     @field_validator("url")

@@ -21,8 +21,6 @@ Range = Sequence[str | None]
 
 ROWS, BYTES = 2_500_000, 2 << 30
 """What a split holds at most, unless the number of splits is set: rows, bytes of the table."""
-LARGER = 4
-"""As many times that where an interrupted run starts over anyhow: rows of one split go straight into the table."""
 MOST, LEAST = 256, 1_000
 """The largest number of splits, and the rows that each should have."""
 _KEYS = frozenset({
@@ -76,13 +74,9 @@ class Size:
     fresh: bool
     version: int
 
-    def splits(self, wanted: int | None, larger: int = 1) -> int:
-        """How many splits it is read in: `wanted`, or by its size; none with less than `LEAST` rows.
-
-        larger: how many times as large as usual they may be.
-        """
-        by_size = max(self.rows // (ROWS * larger), self.bytes // (BYTES * larger))
-        number = wanted if wanted is not None else min(MOST, by_size)
+    def splits(self, wanted: int | None) -> int:
+        """How many splits it is read in: `wanted`, or by its size; none with less than `LEAST` rows."""
+        number = wanted if wanted is not None else min(MOST, max(self.rows // ROWS, self.bytes // BYTES))
         return max(1, min(number, self.rows // LEAST))
 
 

@@ -60,11 +60,15 @@ class Splits:
         """Of a table that may be cut; None for all else."""
         return self._sizes.get(selection.stream.path)
 
-    def number(self, selection: Selection, larger: int = 1) -> int:
-        """How many splits the table is read in; larger: see `Size.splits`."""
-        size = self.size(selection)
+    def number(self, selection: Selection, resumed: bool) -> int:
+        """How many splits the table is read in. resumed: an interrupted run can be gone on with.
+
+        Where it starts over, only as many as were asked for: rows of one split alone go straight into the table, or are
+        handed over, and those of several are staged first.
+        """
+        size, wanted = self.size(selection), self._config.splits if resumed else self._config.splits or 1
         known = size is not None and size.version >= rewrites.SINCE
-        return size.splits(self._config.splits, larger) if known and size is not None else 1
+        return size.splits(wanted) if known and size is not None else 1
 
     @property
     def snapshot(self) -> str:
@@ -116,7 +120,7 @@ def whole(client: Client, splits: Splits, selection: Selection, known: Progress)
 
 def _parts(client: Client, splits: Splits, selection: Selection) -> list[dict[str, Any]]:
     """Where a table without a cursor is cut; nothing where it is not."""
-    path, number, size = selection.stream.path, splits.number(selection, ranges.LARGER), splits.size(selection)
+    path, number, size = selection.stream.path, splits.number(selection, resumed=False), splits.size(selection)
     column = ranges.key_of(selection)
     by_block = size is not None and size.version >= _CTID_SINCE
     if size is None or number < 2 or not (by_block or column) or not splits.shared():
@@ -146,7 +150,7 @@ def merged(client: Client, splits: Splits, selection: Selection, known: Progress
         return None
     if known.bookmark is not None and there:
         return None
-    size, number = splits.size(selection), splits.number(selection)
+    size, number = splits.size(selection), splits.number(selection, resumed=True)
     if size is None or number < 2 or not splits.shared():
         return None
     cursors.check(selection, None)
