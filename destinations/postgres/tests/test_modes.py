@@ -56,6 +56,21 @@ def test_a_merged_table_gets_one_unique_index_over_its_key(shop: Any, batch: Any
     assert [row[0].partition(" USING ")[2] for row in found] == ["btree (id)"]
 
 
+def test_rows_of_a_merged_table_change_where_they_are(shop: Any, batch: Any) -> None:
+    """A few rows of each page: every new version is in the page of the one before, so that no index hears of it."""
+    pages = "select id, (ctid::text::point)[0]::int from shop.orders where id % 40 = 0 order by id"
+    session = shop.open()
+    shop.merge(session, batch(range(5000)))
+    before = shop.sql(pages)
+    some = range(0, 5000, 40)
+    done = shop.merge(session, batch(some, [f"new  {n}" for n in some])).applied["orders"]
+    session.close()
+    assert (done.inserted, done.updated) == (0, 125)
+    assert shop.sql("select count(*) from shop.orders where note like 'new %'") == [(125,)]
+    assert shop.sql(pages) == before
+    assert len({page for _, page in before}) > 10
+
+
 def test_a_user_who_may_no_longer_create_still_merges(
     shop: Any, batch: Any, postgres_cluster: Any, postgres_password_user: str
 ) -> None:

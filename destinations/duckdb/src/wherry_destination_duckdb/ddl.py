@@ -33,13 +33,14 @@ class DuckDBDialect(Dialect):
     keys = False  # an index makes loading slower, and the file lock already makes this process the only writer
     file_lock = True
 
-    def __init__(self, database: Database, flush: int) -> None:
+    def __init__(self, database: Database, flush: int, hold: int) -> None:
         self._database = database
         self._flush = flush
+        self._hold = hold
         self.address = database.path or str(id(database))
 
     def connect(self) -> DuckDBConnection:
-        return DuckDBConnection(self._database, self.quoting, self._flush)
+        return DuckDBConnection(self._database, self.quoting, self._flush, self._hold)
 
     def close(self) -> None:
         self._database.close(self)

@@ -61,7 +61,7 @@ class DuckDBDestination(SqlDestination):
         if self.config.threads is not None:
             settings["threads"] = self.config.threads
         database = open_file(self.config.file, settings, read_only=read_only, wait=wait, tell=self.tell)
-        return DuckDBDialect(database, BYTES)
+        return DuckDBDialect(database, BYTES, max(BYTES, (self.memory or 0) // 4))
 
 
 _LEAST = 48 << 20

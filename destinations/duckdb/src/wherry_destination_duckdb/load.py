@@ -32,6 +32,7 @@ from wherry import (
 from wherry_destination_duckdb import limits
 from wherry_destination_duckdb.catalog import a_view
 from wherry_destination_duckdb.file import Database
+from wherry_destination_duckdb.held import Held
 
 BYTES = 16 << 20
 """A load smaller than this goes in as one table; a larger one streams into one INSERT, a few batches in flight."""
@@ -43,12 +44,13 @@ WIDE = 64 << 10
 class DuckDBConnection(Connection):
     """A cursor, which is a connection of its own to the opened database."""
 
-    def __init__(self, database: Database, quoting: Quoting, flush: int = BYTES) -> None:
+    def __init__(self, database: Database, quoting: Quoting, flush: int = BYTES, hold: int = BYTES) -> None:
         self._database = database
         self._cursor = database.cursor()
         self._rows = self._bytes = 0
         self._quoting = quoting
         self._flush = flush
+        self._hold = hold
         self._begun = self._failed = False
         self._views = 0
         self._catalog = ""
@@ -110,7 +112,7 @@ class DuckDBConnection(Connection):
         is looked for among files, too: one that is there is no table, and one that is not is no error.
         """
         self.rest()
-        place, temporary = table, len(table.names) == 1
+        place, temporary = table, _temporary(table)
         if not temporary:  # a schema may be called like the database
             self._catalog = self._catalog or str(self.rows(SQL("select current_database()"))[0][0])
             place = Identifier(self._catalog, *table.names)
@@ -166,13 +168,27 @@ class DuckDBConnection(Connection):
 
     def writer(self, table: Identifier, schema: pa.Schema) -> Writer:
         self._views += 1
-        return ArrowWriter(self, table, schema, f"_wherry_rows_{self._views}", self._flush)
+        flush = self._hold if _temporary(table) else self._flush
+        return ArrowWriter(self, table, schema, f"_wherry_rows_{self._views}", flush)
 
     def insert(self, view: str, rows: pa.RecordBatchReader, statement: Part) -> int:
         """Run an INSERT that selects from `view`, which stands for these rows; how many went in."""
         self.rest()
         with self._shown(view, rows):
             return self.run(statement)
+
+    def show(self, view: str, rows: Held, table: Identifier) -> bool:
+        """Let `view` stand for these rows from now on; False if they would be of other types than in `table`."""
+        self.rest()
+        try:
+            self._cursor.register(view, rows)
+            shown = self._cursor.view(view)
+            if list(zip(shown.columns, map(str, shown.types), strict=True)) == self.described(table):
+                return True
+            self._cursor.unregister(view)
+        except duckdb.Error as error:
+            raise self._fail(error) from error
+        return False
 
     def stream(self, view: str, schema: pa.Schema, statement: Part) -> Stream:
         """Start an INSERT that takes batches as they come; any other statement waits for its end."""
@@ -293,6 +309,7 @@ class ArrowWriter(Writer):
         self, connection: DuckDBConnection, table: Identifier, schema: pa.Schema, view: str, flush: int
     ) -> None:
         self._connection = connection
+        self._table = table
         self._schema = schema
         self._view = view
         self._flush = flush
@@ -341,6 +358,16 @@ class ArrowWriter(Writer):
         rows = pa.RecordBatchReader.from_batches(self._schema, (kept.pop() for _ in range(len(kept))))
         self._taken += self._connection.insert(self._view, rows, self._statement)
 
+    def show(self) -> tuple[Identifier, int] | None:
+        """Staging that fits into memory is not copied into the engine's own."""
+        if self._stream is not None or self._taken or not self._batches or not _temporary(self._table):
+            return None
+        if self._connection.wide or not self._connection.show(
+            self._view, Held(self._schema, self._batches), self._table
+        ):
+            return None
+        return Identifier(self._view), sum(rows.num_rows for rows in self._batches)
+
     def drop(self) -> None:
         self._batches.clear()
 
@@ -357,6 +384,11 @@ class ArrowWriter(Writer):
         if self._stream is not None:
             self._taken += self._stream.rows
             self._stream = None
+
+
+def _temporary(table: Identifier) -> bool:
+    """Whether this is a table of the connection's own: staging."""
+    return len(table.names) == 1
 
 
 def translate(error: duckdb.Error, path: str = "", need: int = 0, rows: int = 0, own: bool = False) -> WherryError:

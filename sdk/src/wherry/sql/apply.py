@@ -106,16 +106,12 @@ def delete_parts(work: Work, where: Part) -> int:
 
 def refuse_null_keys(work: Work) -> None:
     """Raise when a staged row lacks a value in its key."""
-    template = SQL("count(*) - count({column}), min(case when {column} is null then _wherry_pos end)")
-    counted = [template.format(column=column) for column in names(work.target.key)]
-    statement = SQL("select {counted} from {stage}").format(counted=counted, stage=work.stage.table)
-    found = work.connection.rows(statement)[0]
-    for number, column in enumerate(work.target.key):
-        rows, first = found[2 * number : 2 * number + 2]
-        if rows:
+    for column in work.target.key:
+        if column in work.stage.nulls:
+            rows, first = work.stage.nulls[column]
             raise DataError(
                 f"{rows} rows of stream {work.target.stream} have no value in key column {column}",
-                column=column, row=int(first or 0), next="choose another key with --key, or filter those rows",
+                column=column, row=first, next="choose another key with --key, or filter those rows",
             )  # fmt: skip
 
 

@@ -41,6 +41,14 @@ class Writer(ABC):
         The writer may be written to again afterwards.
         """
 
+    def show(self) -> tuple[Identifier, int] | None:
+        """The name under which rows that were all kept back can be queried where they are, and how many they are.
+
+        None: they cannot be, and `finish` has to put them in. Called in its place when nothing more will be written,
+        and the rows are only going to be read.
+        """
+        return None
+
     def drop(self) -> None:
         """Forget what was kept back and end a transfer that is under way."""
 
@@ -278,6 +286,10 @@ class Dialect(ABC):
         )
         total = insert(connection, table, source, columns, where, load_id)
         return total - min(total, updated), min(total, updated)
+
+    def layout(self, mode: str) -> Part:
+        """How the engine is to keep a new table of this mode: what follows its columns where it is created."""
+        return SQL("")
 
     def joined(self, connection: Connection, table: Identifier, columns: Sequence[str], rows: int) -> None:
         """A staging table with so many rows is about to be joined by these columns: the planner may have to know."""

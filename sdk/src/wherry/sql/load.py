@@ -89,8 +89,7 @@ class SqlLoad(Load):
         if stage.direct:
             self._begin()
         gone = self._connection.run(SQL("delete from {table}").format(table=stage.table))
-        stage.emptied += gone - stage.rows if stage.direct else 0
-        stage.truncated, stage.rows = True, 0
+        stage.empty(gone)
 
     def present(self, stream: str, keys: pa.RecordBatch, splits: Sequence[str]) -> None:
         target = self._stage(stream).target
@@ -156,8 +155,10 @@ class SqlLoad(Load):
             self._writing = None
 
     def _commit(self, entry: Entry) -> Receipt:
-        for stage in self._all():
-            stage.finish()
+        for stage in self._stages.values():
+            stage.seal()
+        for present in self._present.values():
+            present.finish()
         self._writing = None
         failpoint("K04")
         self._check(entry)

@@ -38,7 +38,8 @@ class Stage:
     """One stream of a load. table: where its rows are put.  rows: how many it took since a truncation.
 
     truncated: the target is to be emptied.  emptied: earlier rows that went when a direct target was.
-    unset: columns that some partial update leaves alone.
+    unset: columns that some partial update leaves alone.  nulls: of columns of the key that lack values: in how many
+    rows, and the first position of one.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Stage:
         self.direct = direct
         self.rows = 0
         self.unset: set[str] = set()
+        self.nulls: dict[str, tuple[int, int]] = {}
         self.truncated = False
         self.emptied = 0
         self._load_id = load_id
@@ -87,7 +89,17 @@ class Stage:
         """Hand rows to the engine."""
         writer = self._made()
         assert isinstance(writer, Writer)
-        writer.write(self._conform(rows))
+        rows = self._conform(rows)
+        for name in self.target.key:
+            if rows.column(name).null_count:
+                self._lacking(name, rows)
+        writer.write(rows)
+
+    def empty(self, gone: int) -> None:
+        """What was staged, or stood in a direct target, is gone: so many rows."""
+        self.emptied += gone - self.rows if self.direct else 0
+        self.truncated, self.rows = True, 0
+        self.nulls.clear()
 
     def begin_taking(self, form: str) -> None:
         """Rows come in this form from now on."""
@@ -114,6 +126,14 @@ class Stage:
         if self._writer is not None:
             self.rows += self._writer.finish()
 
+    def seal(self) -> None:
+        """No more rows come: they are in the table when this returns, or `table` is now the name of where they are."""
+        kept = self._writer.show() if isinstance(self._writer, Writer) and not (self.direct or self.rows) else None
+        if kept is None:
+            self.finish()
+        else:
+            self.table, self.rows = kept
+
     def drop(self) -> None:
         """Forget rows that are still on their way."""
         if self._writer is not None:
@@ -135,6 +155,14 @@ class Stage:
                 column = rows.column(places[field.name])
                 columns.append(self._unset(column) if field.name == UNSET else _cast(column, field))
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+    def _lacking(self, name: str, rows: pa.RecordBatch) -> None:
+        import pyarrow.compute as pc
+
+        column = rows.column(name)
+        first = pc.min(rows.column(POSITION).filter(column.is_null())).as_py() or 0
+        count, before = self.nulls.get(name, (0, first))
+        self.nulls[name] = count + column.null_count, min(before, first)
 
     def _times(self, rows: pa.RecordBatch, places: dict[str, int]) -> pa.Array:
         """UTC microseconds of the cursor, if it is a time."""

@@ -119,7 +119,7 @@ class Tables:
             have = self.meta.dialect.columns(connection, table)
             if not rewritten:
                 self._refuse_losses(connection, table, have, want)
-            self._align(connection, table, have, want)
+            self._align(connection, table, have, want, target.mode)
             self._record(connection, plan_key, target, table, signature)
         failpoint("K13")
         self._recorded[table.names] = signature
@@ -187,7 +187,9 @@ class Tables:
         with self.meta.dialect.setup(connection, self.meta.namespace):
             yield
 
-    def _align(self, connection: Connection, table: Identifier, have: pa.Schema | None, want: pa.Schema) -> None:
+    def _align(
+        self, connection: Connection, table: Identifier, have: pa.Schema | None, want: pa.Schema, mode: str
+    ) -> None:
         dialect = self.meta.dialect
         if have is None:
             dialect.create_namespace(connection, table.names[0])
@@ -195,7 +197,8 @@ class Tables:
                 SQL("{name} {type}").format(name=Identifier(field.name), type=dialect.column_type(field))
                 for field in want
             ]
-            connection.run(SQL("create table {table} ({columns})").format(table=table, columns=columns))
+            create = SQL("create table {table} ({columns}){layout}")
+            connection.run(create.format(table=table, columns=columns, layout=dialect.layout(mode)))
             return
         added, widened = difference(table.names[-1], have, want, dialect.fold)
         for field in added:
