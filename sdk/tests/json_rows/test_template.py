@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import partial
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wherry import JsonBlock, LineTemplate, WherryError
+from wherry.json_rows.bulk import read_lines
+from wherry.json_rows.quotes import split
 from wherry.json_rows.shape import JsonShape
 
 INTEGERS = ["0", "-7", "123", "999999999999999", "8999999999999999", "-8999999999999999"]
@@ -66,10 +70,15 @@ def test_what_it_holds_adds_nothing_and_reads_alike(found: tuple[bytes, bytes]) 
     if held:
         assert whole.schema().equals(shape.schema(), check_metadata=True)
         assert not whole.inexact
-        exact = JsonBlock("f", 0, rest).batch(shape, shape.schema().names, bulk=False)
-        plain = JsonBlock("f", 0, rest).batch(shape, shape.schema().names, bulk=True, plain=True)
-        assert plain.equals(exact)
-        assert [str(v) for v in plain.to_pylist()] == [str(v) for v in exact.to_pylist()]  # -0.0 is not 0.0
+        names = shape.schema().names
+        exact = JsonBlock("f", 0, rest).batch(shape, names, bulk=False)
+        for plain in (
+            JsonBlock("f", 0, rest).batch(shape, names, bulk=True, plain=True),
+            template.rows(JsonBlock("f", 0, rest), shape, names),
+        ):
+            plain.validate(full=True)
+            assert plain.equals(exact)
+            assert [str(v) for v in plain.to_pylist()] == [str(v) for v in exact.to_pylist()]  # -0.0 is not 0.0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -91,6 +100,32 @@ def test_it_holds_what_python_writes(spaced: bool) -> None:
     template = LineTemplate.of(JsonBlock("f", 0, data).shape(), data)
     assert template is not None
     assert template.kinds == {"id": "int", "price": "float", "name": "text", "ok": "bool"}
+
+
+ODD = {
+    0: '{"n":null,"s":null,"x":null,"b":null,"t":null}', 1: '{"n":1,"s":null,"x":1.5,"b":true,"t":"é"}',
+    150: '{"n":2,"x":2.5}', 151: '{"n":3,"s":"","x":null,"b":null,"t":""}', 299: '{"n":4,"b":false,"t":null}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+@pytest.mark.parametrize("space", ["", " "])
+@pytest.mark.parametrize("odd", [(), (0,), (1, 151), (0, 1, 150, 151, 299), range(300)])
+def test_lines_are_split_at_their_quotes(odd: Sequence[int], space: str, end: str) -> None:
+    """Those with fewer quotes come where they belong, whether they are none, few or all."""
+    usual = '{"n":%d,"s":"a, b: {%d}","x":%.2f,"b":true,"t":"é\u2028"}'
+    lines = [ODD.get(n, ODD[1]) if n in odd else usual % (-n, n, n / 3) for n in range(300)]
+    text = end.join([*lines, ""]) if end.strip(" ") else "\n".join(lines)
+    data = text.replace(',"', f',{space}"').replace('":', f'":{space}').encode()
+    block = JsonBlock("f", 0, data)
+    shape = block.exact_shape()
+    template = LineTemplate.of(shape, data)
+    assert template is not None
+    for names in (["n", "s", "x", "b", "t"], ["t", "n"]):
+        exact = block.batch(shape, names, bulk=False)
+        assert template.rows(block, shape, names).equals(exact)
+        found = split(data, template.kinds, exact.schema, partial(read_lines, schema=exact.schema))
+        assert (found is None) == (len(odd) == 300)
 
 
 @pytest.mark.parametrize(

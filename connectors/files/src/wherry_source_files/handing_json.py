@@ -6,7 +6,9 @@ reads, all lines are held against it; one that is otherwise refuses the file, as
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from wherry import HandOffRefused, LineTemplate, json_lines
@@ -16,7 +18,9 @@ from wherry_source_files.config import FilesConfig
 from wherry_source_files.formats import Reader
 from wherry_source_files.formats.json_rows import JsonReader
 
-_BLOCK = 8 << 20
+_BLOCK = 4 << 20
+_THREADS = 2
+"""That look at blocks while another one is read."""
 
 
 def template(reader: Reader, file: LocalFile, config: FilesConfig) -> LineTemplate:
@@ -40,16 +44,24 @@ class Scan:
 
     def read(self, file: LocalFile, ending: Callable[[], bool]) -> None:
         """Look at the file and keep its hash there; raises `HandOffRefused`. ending: whether to leave off."""
-        with file.open() as handle:
+        waiting: deque[Future[bool]] = deque()
+        with file.open() as handle, ThreadPoolExecutor(_THREADS) as beside:
             hashing = HashingReader(handle)
             for block in json_lines(hashing, self._block, f"file {file.rel}", self._largest):
                 if ending():
                     return
-                if not self._template.holds(block):
-                    raise HandOffRefused("a line has other keys, kinds or literals than those before it")
+                waiting.append(beside.submit(self._template.holds, block))
                 self.lines += block.count(b"\n") + (not block.endswith(b"\n"))
+                _refuse_others(waiting, _THREADS)
+            _refuse_others(waiting, 0)
             file.sha256 = hashing.hexdigest()
 
     def about(self) -> dict[str, Any]:
         """What the reader that took the file has to find as well."""
         return {"lines": self.lines}
+
+
+def _refuse_others(waiting: deque[Future[bool]], left: int) -> None:
+    while len(waiting) > left:
+        if not waiting.popleft().result():
+            raise HandOffRefused("a line has other keys, kinds or literals than those before it")

@@ -118,6 +118,11 @@ def _read(data: bytes, schema: pa.Schema | None, piece: int | None) -> pa.Table 
         return None
 
 
+def read_lines(data: bytes, schema: pa.Schema) -> pa.Table | None:
+    """A few lines that Arrow's parser reads rightly, in these types."""
+    return _read(data, schema, None)
+
+
 def matches(data: bytes, pattern: str) -> bool:
     """Whether the pattern is somewhere in the text."""
     return bool(pc.match_substring_regex(_as_value(data, pa.large_binary()), pattern)[0].as_py())

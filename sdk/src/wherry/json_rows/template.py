@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 
-from wherry.json_rows.bulk import is_utf8, matches
+import pyarrow as pa
+
+from wherry.json_rows.bulk import JsonBlock, is_utf8, matches, read_lines
+from wherry.json_rows.quotes import split
 from wherry.json_rows.shape import JsonShape
 
 MOST = 128
@@ -64,6 +67,12 @@ class LineTemplate:
         space = " " if b'": ' in sample[: sample.find(b"\n")] else ""
         found = cls(kinds, _lines(shape, space, _USUAL, ""), _lines(shape, space, _ANY, "?"))
         return found if found.holds(sample) else None
+
+    def rows(self, block: JsonBlock, shape: JsonShape, names: list[str]) -> pa.RecordBatch:
+        """The rows of a block that it holds, in the types of `shape`, none of which is JSON text. Other threads run."""
+        schema = pa.schema([shape.fields[name].arrow(name) for name in names])
+        found = split(block.data, self.kinds, schema, lambda data: read_lines(data, schema))
+        return block.batch(shape, names, bulk=True, plain=True) if found is None else found
 
 
 def _kind(shape: JsonShape) -> str | None:

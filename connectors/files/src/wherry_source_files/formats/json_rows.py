@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from wherry import DataError, JsonBlock, JsonShape, LineTemplate, json_elements, json_lines
@@ -18,6 +18,7 @@ from wherry_source_files.client import LocalFile
 from wherry_source_files.formats import SAMPLE_BYTES, Reader
 from wherry_source_files.formats.text import TextFile, open_text
 
+T = TypeVar("T")
 _THREADS = 2
 """That look at blocks while another one is read."""
 _TRIES = 2
@@ -35,8 +36,8 @@ class JsonReader(Reader):
         self._size = max(1 << 16, min(4 << 20, self.batch_bytes))
         self._template: LineTemplate | None = None
         self._misses = 0
-        self._plain: set[tuple[str, int, int]] = set()
-        """Blocks that the template holds: file, first row, bytes."""
+        self._plain: dict[tuple[str, int, int], LineTemplate] = {}
+        """Blocks (file, first row, bytes) that a template holds."""
 
     def sample(self, file: LocalFile) -> int | None:
         """Rows of the head; an estimate of all from the sizes."""
@@ -78,16 +79,25 @@ class JsonReader(Reader):
         """A second pass, with the schema known."""
         names = [name for name in self._shape.fields if columns is None or name in columns]
         bulk = not any(self._shape.fields[name].has_text for name in names)
-        with open_text(file, self.config.encoding) as text:
+        waiting: deque[Future[pa.RecordBatch]] = deque()
+        with open_text(file, self.config.encoding) as text, ThreadPoolExecutor(_THREADS) as beside:
             for block in self._blocks(file, text):
-                yield block.batch(self._shape, names, bulk, _place(file, block) in self._plain)
+                template = self._plain.get(_place(file, block)) if bulk and names else None
+                if template is None:
+                    yield from _results(waiting, 0)
+                    yield block.batch(self._shape, names, bulk)
+                else:
+                    waiting.append(beside.submit(template.rows, block, self._shape, names))
+                    yield from _results(waiting, _THREADS)
+            yield from _results(waiting, 0)
 
     def _look(self, file: LocalFile, limit: int | None) -> Iterator[None]:
         rows = 0
         with open_text(file, self.config.encoding) as text:
-            for block, plain in self._judged(self._blocks(file, text)):
-                if plain or self._learn(block):
-                    self._plain.add(_place(file, block))
+            for block, template in self._judged(self._blocks(file, text)):
+                template = template or self._learn(block)
+                if template is not None:
+                    self._plain[_place(file, block)] = template
                 if limit is not None:
                     rows += block.least_rows
                     if rows >= limit:
@@ -95,26 +105,26 @@ class JsonReader(Reader):
                 yield
             text.finish(file)
 
-    def _judged(self, blocks: Iterator[JsonBlock]) -> Iterator[tuple[JsonBlock, bool]]:
-        """Each block, and whether the template holds it: while one is used, the next ones are looked at."""
-        waiting: deque[tuple[JsonBlock, Future[bool]]] = deque()
+    def _judged(self, blocks: Iterator[JsonBlock]) -> Iterator[tuple[JsonBlock, LineTemplate | None]]:
+        """Each block, with the template if it holds it: while one is used, the next ones are looked at."""
+        waiting: deque[Future[tuple[JsonBlock, LineTemplate | None]]] = deque()
         with ThreadPoolExecutor(_THREADS) as beside:
             for block in blocks:
                 if self._template is None:
                     yield from _results(waiting, 0)
-                    yield block, False
+                    yield block, None
                 else:
-                    waiting.append((block, beside.submit(self._template.holds, block.data)))
+                    waiting.append(beside.submit(_judge, block, self._template))
                     yield from _results(waiting, _THREADS)
             yield from _results(waiting, 0)
 
-    def _learn(self, block: JsonBlock) -> bool:
-        """Let a parser look at a block; whether its lines make a template, by which others are known from then on."""
+    def _learn(self, block: JsonBlock) -> LineTemplate | None:
+        """Let a parser look at a block; the template of its lines, if they make one: others are known by it then."""
         self._shape.merge(block.exact_shape() if self._exact else block.shape())
         self._misses += 1
         worth = not self._exact and self._misses <= _TRIES + len(self._plain)
         self._template = LineTemplate.of(self._shape, block.data) if worth else None
-        return self._template is not None
+        return self._template
 
     def _blocks(self, file: LocalFile, text: TextFile) -> Iterator[JsonBlock]:
         row, name = 0, f"file {file.rel}"
@@ -129,11 +139,14 @@ class JsonReader(Reader):
                 row += len(rows)
 
 
-def _results(waiting: deque[tuple[JsonBlock, Future[bool]]], left: int) -> Iterator[tuple[JsonBlock, bool]]:
+def _judge(block: JsonBlock, template: LineTemplate) -> tuple[JsonBlock, LineTemplate | None]:
+    return block, template if template.holds(block.data) else None
+
+
+def _results(waiting: deque[Future[T]], left: int) -> Iterator[T]:
     """The first of them, until no more than `left` wait."""
     while len(waiting) > left:
-        block, holds = waiting.popleft()
-        yield block, holds.result()
+        yield waiting.popleft().result()
 
 
 def _place(file: LocalFile, block: JsonBlock) -> tuple[str, int, int]:
