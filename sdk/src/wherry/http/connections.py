@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from http.client import HTTPResponse
 from typing import Any
 
+from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -95,7 +96,25 @@ class Adapter(HTTPAdapter):
     def __init__(self, admit: Callable[[str], None], guard: Guard) -> None:
         self._admit = admit
         self._guard = guard
+        self._known: dict[tuple[str, str], Any] = {}
         super().__init__(max_retries=0)
+
+    def get_connection_with_tls_context(
+        self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Looked for once for a place, which is never asked with other certificates or proxies."""
+        scheme, _, rest = str(request.url).partition("://")
+        place = (scheme, rest.partition("/")[0])
+        if place not in self._known:
+            self._known[place] = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        return self._known[place]
+
+    def request_url(self, request: PreparedRequest, proxies: Any) -> str:
+        return str(super().request_url(request, proxies) if proxies else request.path_url)
+
+    def close(self) -> None:
+        self._known.clear()
+        super().close()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from requests.utils import get_environ_proxies
@@ -23,6 +23,8 @@ from wherry.http.failures import Failed, translated
 from wherry.http.places import Addresses
 
 _READ = 256 << 10
+_PLACE = re.compile(r"^[^/?#]*(?://[^/?#]*)?")
+"""Scheme, host and port of an address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,7 @@ class Wire:
 
     def _proxies_of(self, url: str) -> dict[str, str]:
         """Those of the environment for the host: to look through it takes as long as a small request."""
-        host = urlsplit(url)._replace(path="", query="", fragment="").geturl()
+        host = _PLACE.findall(url)[0]
         if host not in self._proxies:
             self._proxies[host] = get_environ_proxies(url, no_proxy=None)
         return self._proxies[host]
@@ -125,7 +127,7 @@ def _prepared(call: Call) -> requests.PreparedRequest:
     request = requests.PreparedRequest()
     try:
         request.prepare_method(call.method)
-        request.prepare_url(call.url, {})
+        request.prepare_url(call.url, None)
         request.prepare_headers({"Accept-Encoding": bodies.PACKED} | {n: _bytes(v) for n, v in call.headers.items()})
         request.prepare_body(call.data, None)
     except requests.exceptions.InvalidHeader:
