@@ -130,7 +130,9 @@ def test_beside_a_live_writer(shop: Shop, warehouse: str) -> None:
             assert len(json.loads(shop.ok("state", "show", warehouse, "--json"))) == 1
         else:
             for args in (["sql", warehouse, "select 1"], ["state", "show", warehouse], ["runs", warehouse]):
-                assert f"is being written by process {child.pid}" in shop.refused(args, code=7)
+                refused = shop.refused(args, code=7)
+                assert f"is being written by process {child.pid}" in refused
+                assert "next: run this again when that has ended" in refused  # there is no --wait here
         err = shop.refused(["state", "reset", warehouse, "people", "--yes"], code=7)
         assert str(child.pid) in err
     finally:

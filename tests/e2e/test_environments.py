@@ -69,3 +69,28 @@ def test_the_command_after_a_plan_does_what_was_planned(
 ) -> None:
     assert run(typed) == 0
     assert next_of(capsys.readouterr().out) == proposed
+
+
+def test_what_helps_in_wherry_yaml_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "rows.csv").write_text("id\n1\n")
+    (folder / "wherry.yaml").write_text(
+        "pipelines: {nightly: {source: rows.csv, destination: here.duckdb, streams: {rows: {mode: merge}}}}\n"
+    )
+    assert run(["run", "nightly"]) == 2
+    assert "next: name it: --key COLUMN, or in wherry.yaml  key: COLUMN" in capsys.readouterr().err
+    assert run(["state", "show", "here.duckdb"]) == 0
+    assert capsys.readouterr().out == "no bookmarks yet\n"  # of the run that was refused, nothing is kept
+
+
+def test_a_table_that_is_not_found_is_looked_for_in_the_schemas(capsys: pytest.CaptureFixture[str]) -> None:
+    for schema in ("in", "raw"):
+        assert run(["sync", "shop", "wh", "--stream", "orders", "--schema", schema, "--quiet"]) == 0
+    for query, remedy in [
+        ("from orders", 'write SCHEMA.TABLE; the schemas here: "in", raw'),
+        ("select * from in.orders", 'write the schema in quotes: "in".TABLE'),
+        ("selec 1", "correct the statement"),
+    ]:
+        assert run(["sql", "wh", query]) == 2
+        assert capsys.readouterr().err.splitlines()[-1] == f"  next: {remedy}"
+    assert run(["runs"]) == 0
+    assert "duckdb here.duckdb, schema raw" in " ".join(capsys.readouterr().out.split())

@@ -94,6 +94,19 @@ def test_no_line_is_wider_than_the_terminal(width):
     assert not any("\x1b" in plain(line) for line in lines)
 
 
+def test_a_stream_that_has_begun_and_has_no_figures_yet_is_not_said_to_wait():
+    stream = Stream("orders", estimate=10, state="running", began=NOW - 2)
+    fit = layout.columns([stream], 80, bars=True)
+    assert plain(layout.row(stream, fit, NOW)).endswith("2.0 s  under way, no figures yet")
+
+
+def test_the_name_of_a_stream_that_failed_is_said_once():
+    stream = Stream("orders", state="failed", error="orders: permission denied")
+    assert (
+        plain(layout.row(stream, layout.columns([stream], 80, bars=True), NOW)) == "✗ orders  failed: permission denied"
+    )
+
+
 def test_committed_rows_and_rows_on_the_way_are_told_apart():
     stream = streams()[0]
     assert layout.bar(stream, 10, NOW) == [("━" * 6, "good"), ("", "accent"), ("─" * 4, "dim")]

@@ -157,6 +157,19 @@ def test_debug_adds_a_traceback_without_secrets(
         (["act", "--colour"], ["✗ option '--colour' requires an argument", "  next: wherry act --help"]),
         (["act", "more"], ["✗ got unexpected extra argument (more)", "  next: wherry act --help"]),
         (["plugins", "info"], ["✗ missing argument 'NAME'", "  next: wherry plugins info --help"]),
+        (["state"], ["✗ missing command: one of adopt, reset, set, show", "  next: wherry state --help"]),
+        (["new"], ["✗ missing command: one of destination, manifest, source", "  next: wherry new --help"]),
+        (
+            ["run", "nightly", "--type", "a=text"],
+            [
+                "✗ no option --type of wherry run",
+                "  next: write it in wherry.yaml: GLOB: {types: …}  under the pipeline's streams",
+            ],
+        ),
+        (
+            ["run", "nightly", "--schema", "raw"],
+            ["✗ no option --schema of wherry run", "  next: write it in wherry.yaml: schema: NAME  under the pipeline"],
+        ),
         (["plugins", "inof"], ["✗ no command 'inof': did you mean 'info'?", "  next: wherry plugins --help"]),
     ],
 )

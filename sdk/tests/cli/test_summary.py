@@ -59,6 +59,28 @@ def test_a_first_run():
     assert failures(outcome) == []
 
 
+def test_a_history_without_changes_says_so():
+    store = Store()
+    run(stream(), store=store, wishes=Wishes(common=Wish(mode="history")))
+    outcome = run(stream(), store=store, wishes=Wishes(common=Wish(mode="history")))
+    assert said(outcome)[0] == "  orders: history on id; nothing changed"
+
+
+def test_the_name_of_a_stream_is_said_once():
+    error = StreamError("orders: permission denied", next="grant it")
+    outcome = run(changing(), faults=Faults().arm("read", error))
+    assert failures(outcome)[0] == "✗ orders: permission denied"
+
+
+def test_what_environment_was_meant_is_said_again():
+    outcome = run(stream())
+    spoken = summary.Words(
+        args=ARGS, destination="wh", wishes=Wishes(), accept=advice.as_command(ARGS), environment=["--env", "prod"]
+    )
+    look = plain(summary.lines(outcome, spoken)[-1])
+    assert look == 'next: wherry sql wh "select * from memory.orders limit 5" --env prod'
+
+
 def test_large_numbers_are_grouped():
     counts = dict.fromkeys(NUMBERS, 0) | {"staged": 5_000_249}
     outcome = Outcome(

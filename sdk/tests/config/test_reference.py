@@ -19,6 +19,8 @@ sources:
   acme: {connector: tables}
 destinations:
   wh: {connector: lake}
+pipelines:
+  nightly: {source: shop, destination: wh}
 """
 
 
@@ -40,6 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "here"
     (folder / "data").mkdir(parents=True)
     (folder / "tables").mkdir()
+    (folder / "sales").mkdir()
     for name in ("mine.py", "notes.xlsx", "acme.csv"):
         (folder / name).touch()
     monkeypatch.chdir(folder)
@@ -113,7 +116,22 @@ def test_a_folder_with_the_name_of_a_connector_is_not_guessed_at(registry: Regis
     ("text", "message", "next"),
     [
         ("", "the source is empty", "name a source: wherry plugins lists those installed"),
-        ("acne", "unknown source 'acne'", "did you mean 'acme'? if not, pip install wherry-source-acne"),
+        (
+            "acne",
+            "unknown source 'acne': no connector, file or folder has that name",
+            "did you mean 'acme'? if not, pip install wherry-source-acne",
+        ),
+        (
+            "salse",
+            "unknown source 'salse': no connector, file or folder has that name",
+            "did you mean the folder 'sales' here? if not, pip install wherry-source-salse",
+        ),
+        ("nightly", "'nightly' is a pipeline of wherry.yaml, no source", "wherry run nightly"),
+        (
+            "https://ana:S3CR3T@h/orders?a=1",
+            "an address alone is no source: a manifest says how its rows are paged and keyed",
+            "wherry preview --guess 'https://ana@h/orders?a=1' > NAME.yaml, then  wherry sync NAME.yaml DEST",
+        ),
         ("shp", "unknown source 'shp'", "did you mean 'shop' of wherry.yaml?"),
         ("lake", "'lake' is installed as a destination, not as a source", "pip install wherry-source-lake"),
         ("acmess://u:pw@h", "no installed source takes acmess:// addresses: did you mean 'acmes'?", "write acmes://"),

@@ -10,7 +10,7 @@ import click
 
 from wherry.cli.connect import End, new_destination, open_source
 from wherry.cli.table import clean
-from wherry.errors import DestinationError, TransientError, UsageError, WherryError
+from wherry.errors import DestinationError, LeaseError, TransientError, UsageError, WherryError
 
 if TYPE_CHECKING:
     from wherry.contracts.destination import Session
@@ -37,9 +37,17 @@ def errors_of(end: End) -> Iterator[None]:
         yield
     except WherryError as error:
         cause: BaseException | None = error.__cause__
+        if isinstance(error, LeaseError) and not _waits():
+            error.next = "run this again when that has ended"
         if end.kind == "destination" and isinstance(error, TransientError):
             cause, error = error, DestinationError(error.message, key=error.key, next=error.next, where=error.where)
         raise end.explain(error) from cause
+
+
+def _waits() -> bool:
+    """Whether the command at hand has the option --wait."""
+    context = click.get_current_context(silent=True)
+    return context is None or any(param.name == "wait" for param in context.command.params)
 
 
 @contextmanager

@@ -172,6 +172,8 @@ def _tails(stream: Stream, fit: Columns, now: float) -> Iterator[Line]:
     elif not stream.done:
         rate = stream.rows / max(0.1, now - stream.began)
         kept = f"{figures.count(stream.committed)} committed" if stream.committed else "none committed yet"
+        if not stream.rows:
+            yield [("  under way, no figures yet", "dim")]
         yield [(f"  {kept}, {figures.short(rate)} rows/s", "dim")]
         yield [(f"  {kept}", "dim")]
         if not fit.short:
@@ -187,7 +189,8 @@ def _failed(stream: Stream, fit: Columns) -> Line:
     name = pad(cut(clean(stream.name), fit.name), fit.name)
     where = "aside" if stream.mode == "replace" else "committed"
     kept = f", {figures.rows(stream.committed)} {where}" if stream.committed and not fit.short else ""
-    return _clipped([("✗ ", "bad"), (name, "bad"), (f"  failed{kept}: {clean(stream.error)}", "")], fit.width)
+    error = clean(stream.error.removeprefix(f"{stream.name}: "))
+    return _clipped([("✗ ", "bad"), (name, "bad"), (f"  failed{kept}: {error}", "")], fit.width)
 
 
 def _clipped(line: Line, width: int | None) -> Line:

@@ -75,7 +75,24 @@ def _usage(error: click.ClickException, app: App) -> UsageError:
     if isinstance(error, click.NoSuchOption) and context:
         options = [name for param in context.command.params for name in param.opts if name.startswith("--")]
         message = f"no option {error.option_name}{did_you_mean(error.option_name, [*options, '--help'])}"
+        if context.info_name == "run" and (setting := _in_the_file(error.option_name)):
+            message = f"no option {error.option_name} of {command}"
+            return UsageError(message, next=f"write it in wherry.yaml: {setting}")
+    if type(error).__name__ == "NoArgsIsHelpError" and context:  # whose message is the whole help
+        group = context.command
+        names = ", ".join(group.list_commands(context)) if isinstance(group, click.Group) else ""
+        message = f"missing command: one of {names}"
     return UsageError(message, next=f"{command} --help")
+
+
+def _in_the_file(option: str) -> str | None:
+    """What wherry.yaml says in place of an option of `wherry sync`; None: it has nothing like it."""
+    from wherry.config.content import StreamOptions
+
+    if option in ("--schema", "--exclude"):
+        return "schema: NAME  under the pipeline" if option == "--schema" else "GLOB: false  under its streams"
+    key = "types" if option == "--type" else option.removeprefix("--").replace("-", "_")
+    return f"GLOB: {{{key}: …}}  under the pipeline's streams" if key in StreamOptions.model_fields else None
 
 
 def _bug(error: BaseException, app: App) -> WherryError:

@@ -45,7 +45,8 @@ def runs(
     if not found:
         click.echo("no runs yet")
         return
-    heads = ("run", "pipeline", "schema", "started", "took", "outcome", *_NUMBERS, "by", "error")
+    where = "schema" if destination is not None else "into"
+    heads = ("run", "pipeline", where, "started", "took", "outcome", *_NUMBERS, "by", "error")
     show(heads, [_row(app.redactor.json(run)) for run in found], right=(0, 4, 6, 7, 8, 9, 10))
 
 
@@ -86,7 +87,7 @@ def _row(run: dict[str, Any]) -> tuple[str, ...]:
     return (
         "" if run["run"] is None else str(run["run"]),
         run["pipeline"],
-        run["schema"],
+        _where(run),
         datetime.fromisoformat(run["started"]).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
         "" if run["seconds"] is None else seconds(run["seconds"]),
         run["outcome"],
@@ -94,6 +95,11 @@ def _row(run: dict[str, Any]) -> tuple[str, ...]:
         run.get("by") or "",
         run.get("error") or "",
     )
+
+
+def _where(run: dict[str, Any]) -> str:
+    schema = f", schema {run['schema']}" if run["schema"] else ""
+    return f"{run['destination']}{schema}" if run.get("destination") else run["schema"]
 
 
 def _instant(micros: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ _WRITES = (
     *("revoke", "refresh", "reindex", "vacuum", "attach", "import", "do", "begin", "replace"),
 )
 """First words of statements that change something."""
+_NAMED = 6
+"""Schemas that are named."""
 _MISTAKE = re.compile(r"\bSQLSTATE 42")
 """The standard's class of syntax errors, unknown names and missing rights."""
 
@@ -57,7 +59,9 @@ def sql(
     end = workspace(app).destination(destination, dest_sets)
     if not end.cls.capabilities.sql:
         raise UsageError(f"destination {end.connector} runs no SQL", next="wherry plugins info tells which do")
-    with holding(end, "", schema or _only_schema(end)) as session, errors_of(end), _reading(query):
+    known = [schema] if schema else _schemas(end)
+    place = known[0] if len(known) == 1 else "main"
+    with holding(end, "", place) as session, errors_of(end), _reading(query, known):
         reader = session.execute(query)
         if reader is None:
             click.echo("done: the statement has no rows", err=as_csv or as_json)
@@ -65,14 +69,13 @@ def sql(
         _print(reader, limit, as_json=as_json, as_csv=as_csv)
 
 
-def _only_schema(end: End) -> str:
+def _schemas(end: End) -> list[str]:
     with errors_of(end):
-        schemas = {schema for schema, _ in new_destination(end).pipelines()}
-    return schemas.pop() if len(schemas) == 1 else "main"
+        return sorted({schema for schema, _ in new_destination(end).pipelines()})
 
 
 @contextmanager
-def _reading(query: str) -> Iterator[None]:
+def _reading(query: str, schemas: Sequence[str]) -> Iterator[None]:
     """A statement that the engine refuses is the user's mistake; one that writes is not for this command."""
     try:
         yield
@@ -83,10 +86,22 @@ def _reading(query: str) -> Iterator[None]:
         elif isinstance(error, UsageError) and error.key:
             raise
         elif isinstance(error, UsageError) or _MISTAKE.search(error.message):
-            remedy = "correct the statement"
+            remedy = _correction(error.message, schemas)
         else:
             raise
         raise UsageError(error.message, next=remedy) from error
+
+
+def _correction(message: str, schemas: Sequence[str]) -> str:
+    """What to do about a statement that the engine did not understand: tables are often looked for in vain."""
+    from wherry.cli.summary import Readable
+
+    names = [Readable().identifier(schema) for schema in schemas]
+    if "does not exist" in message and len(names) > 1:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        return f"write SCHEMA.TABLE; the schemas here: {', '.join(names[:_NAMED])}{more}"
+    quoted = [name for name in names if name.startswith('"') and name in message]
+    return f"write the schema in quotes: {quoted[0]}.TABLE" if quoted else "correct the statement"
 
 
 def _first_word(query: str) -> str:

@@ -62,7 +62,7 @@ def show(
     shown = app.redactor.json(found)
     if as_json:
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False, sort_keys=True))
-    elif not shown:
+    elif not any(place["streams"] for place in shown):
         click.echo("no bookmarks yet")
     else:
         _print(shown)

@@ -125,6 +125,8 @@ def _facts(outcome: Outcome) -> list[Line]:
     for stream in told[:SHOWN]:
         numbers = stream.counts
         parts = [f"{figures.count(numbers[n])} {n}" for n in ("inserted", "updated", "deleted") if numbers[n]]
+        if not parts and numbers["staged"]:
+            parts = ["nothing changed"]
         facts = [_way(stream), *([", ".join(parts)] if parts else [])]
         if numbers["boundary"]:
             plural = "" if numbers["boundary"] == 1 else "s"
@@ -196,7 +198,7 @@ def _look(outcome: Outcome, words: Words) -> list[Line]:
 
 def _failure(streams: list[StreamOutcome], words: Words) -> list[Line]:
     error, names = streams[0].error, _names([s.stream for s in streams])
-    message = error.message if error is not None else "failed"
+    message = (error.message if error is not None else "failed").removeprefix(f"{streams[0].stream}: ")
     found: list[Line] = [[("✗ ", "bad"), (f"{names}: {clean(message)}", "")]]
     if error is not None and error.where:
         found.append([(f"  {clean(error.where)}", "")])

@@ -53,6 +53,8 @@ def test(
     arguments = ["-q", *(["-k", only] if only else []), *(["--wherry-record"] if record else [])]
     began = time.time()
     result = _run(app, plugin, report, arguments, streams, sets)
+    if only and not result.tests:
+        raise UsageError(f"no test of {result.plugin} fits --only {only!r}", next="leave --only out to see all of them")
     _tell(result, report)
     if record:
         _tell_recorded(result, began)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,13 +62,33 @@ def resolve(kind: Kind, text: str, registry: Names, project: Project) -> Referen
         found = step(kind, text, registry, project)
         if found is not None:
             return found
+    if project.content is not None and text in project.content.pipelines:
+        raise UsageError(f"{text!r} is a pipeline of wherry.yaml, no {kind}", next=f"wherry run {shlex.quote(text)}")
     files = [f"./{text}{end}" for end in (".py", ".yaml", ".yml") if Path(f"{text}{end}").is_file()]
     if files:
         raise UsageError(f"unknown {kind} {_public(text)!r}", next=f"did you mean the file here? write {files[0]}")
     known = near(text, project.names(kind))
     if known:
         raise UsageError(f"unknown {kind} {_public(text)!r}", next=f"did you mean {known!r} of wherry.yaml?")
-    raise registry.unknown(kind, text.partition(":")[0])
+    raise _unknown(kind, text, registry, project)
+
+
+def _unknown(kind: Kind, text: str, registry: Names, project: Project) -> UsageError:
+    """A name that nothing has; what else it may have been meant for."""
+    error = registry.unknown(kind, text.partition(":")[0])
+    if kind == "source" and ":" not in text and text not in registry.names("destination"):
+        error.message += ": no connector, file or folder has that name"
+        folder = near(text, _folders()) if registry.by_folder(kind) else None
+        error.next = f"did you mean the folder {folder!r} here? if not, {error.next}" if folder else error.next
+    return error
+
+
+def _folders() -> list[str]:
+    """Folders beside us that a user may have meant; none if it cannot be told."""
+    try:
+        return [path.name for path in Path().iterdir() if path.is_dir() and not path.name.startswith((".", "_"))]
+    except OSError:
+        return []
 
 
 def _from_project(kind: Kind, text: str, registry: Names, project: Project) -> Reference | None:
@@ -96,6 +117,11 @@ def _from_uri(kind: Kind, text: str, registry: Names, project: Project) -> Refer
     name = registry.by_scheme(kind, scheme)
     if name is None and match[1] in registry.names(kind):
         return None  # connector:rest
+    if name is None and kind == "source" and scheme in ("http", "https"):
+        raise UsageError(
+            "an address alone is no source: a manifest says how its rows are paged and keyed",
+            next=f"wherry preview --guess {shlex.quote(_public(text))} > NAME.yaml, then  wherry sync NAME.yaml DEST",
+        )
     if name is None:
         close = near(scheme, registry.schemes(kind))  # a name that is nearly right is none to be installed
         remedy = f"write {close}://…" if close else f"pip install wherry-{kind}-{scheme}"

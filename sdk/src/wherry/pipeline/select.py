@@ -176,7 +176,9 @@ def _check(s: Selection) -> None:
         )  # fmt: skip
     if s.mode in ("merge", "history") and not s.key:
         raise UsageError(
-            f"mode {s.mode} needs a key, and stream {path} has none", key="key", next="name it: --key COLUMN"
+            f"mode {s.mode} needs a key, and stream {path} has none",
+            key="key",
+            next="name it: --key COLUMN, or in wherry.yaml  key: COLUMN",
         )
     if s.mode == "append" and s.lookback > s.stream.lookback and not s.key:
         raise UsageError(f"append with a look-back needs a key for stream {path}", key="lookback", next="--key COLUMN")
