@@ -36,7 +36,7 @@ from wherry_source_postgres.watched import watched
 
 T = TypeVar("T")
 _BEGIN = SQL("""
-begin isolation level repeatable read read only;{shared}
+begin isolation level {level} read only;{shared}
 set local statement_timeout = {milliseconds};
 set local lock_timeout = {lock};
 set local datestyle = 'ISO, YMD';
@@ -77,9 +77,12 @@ class Client:
         self._connection: asyncpg.Connection[Any] | None = None
 
     @contextlib.contextmanager
-    def snapshot(self, shared: str | None = None) -> Iterator[None]:
-        """A read-only transaction around several queries; not nested. shared: what `export` of another client gave."""
-        self._begin(shared)
+    def snapshot(self, shared: str | None = None, *, moving: bool = False) -> Iterator[None]:
+        """A read-only transaction around several queries; not nested. shared: what `export` of another client gave.
+
+        moving: each query sees what there is when it begins, as it does once a lock is held.
+        """
+        self._begin(shared, "read committed" if moving else "repeatable read")
         try:
             yield
         finally:
@@ -92,8 +95,9 @@ class Client:
         self._begin()
         return str(self.fetch("select pg_export_snapshot() as name")[0]["name"])
 
-    def _begin(self, shared: str | None = None) -> None:
+    def _begin(self, shared: str | None = None, level: str = "repeatable read") -> None:
         values: dict[str, Part] = {
+            "level": SQL(level),
             "milliseconds": Literal(self.config.statement_timeout * 1000),
             "lock": Literal(round(self.config.lock_timeout * 1000)),
             "shared": SQL("") if shared is None else _SHARED(name=Literal(shared)),

@@ -11,12 +11,12 @@ from contextlib import closing
 
 import asyncpg
 import pyarrow as pa
-from wherry import KIND, SQL, HandOffRefused, Part, Piece, Run, Selection, WherryError
+from wherry import KIND, SQL, HandOffRefused, Part, Piece, Quoting, Run, Selection, WherryError
 
 from wherry_source_postgres import queries
 from wherry_source_postgres.client import Client
 from wherry_source_postgres.ranges import Size
-from wherry_source_postgres.types import BASE, FREE_NUMERIC
+from wherry_source_postgres.types import BASE, FREE_NUMERIC, TYPE, short_name
 
 FORM = "pg-copy-binary"
 _ALIKE = {
@@ -31,6 +31,11 @@ _NAN = b"\x00\x00\x00\x08\x00\x00\x00\x00\xc0\x00\x00\x00"
 _RARE = _NAN.index(b"\xc0")
 _NONE = SQL("1 / (case when {any} then 0 else 1 end) is not null")
 """Which the planner takes to be true of nearly all rows: of few it would let several processes look for them."""
+_STOCK = "select oid::int8 as oid, typname as name from pg_catalog.pg_type where oid = any($1::int8[]::oid[])"
+_TYPES = """
+select a.attname as name, format_type(a.atttypid, a.atttypmod) as type from pg_catalog.pg_attribute a
+where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped
+"""
 _UTF8 = "select current_setting('server_encoding') = 'UTF8' as utf8"
 
 
@@ -43,14 +48,14 @@ def worth(selection: Selection, schema: pa.Schema, run: Run, size: Size | None) 
 
 
 def pieces(client: Client, selection: Selection, schema: pa.Schema, block: int) -> Iterator[Piece | None]:
-    """The rows inside a snapshot: the columns' names, blocks of bytes, the number of rows; None while nothing comes."""
+    """The rows inside a moving snapshot: the columns' names, blocks of bytes, the number of rows; None while nothing
+    comes."""
     path = selection.stream.path
     if not client.fetch(_UTF8)[0]["utf8"]:
         raise HandOffRefused("the database's encoding is not UTF-8")
     exact = [field for field in schema if pa.types.is_decimal(field.type)]
     sql = queries.raw(selection, schema, _guard(schema))
-    if selection.where:
-        client.refuse_several(sql, path)
+    _refuse_altered(client, selection, schema, client.describe(queries.raw(selection, schema, None), path))
     yield Piece(stream=path, data={"columns": schema.names})
     try:
         with closing(client.copy(sql, block, path, binary=True)) as blocks:
@@ -63,6 +68,23 @@ def pieces(client: Client, selection: Selection, schema: pa.Schema, block: int) 
             raise HandOffRefused("a time lies outside of the years 1 to 9999") from error
         raise
     yield Piece(stream=path, data=b"", rows=client.copied)
+
+
+def _refuse_altered(client: Client, selection: Selection, schema: pa.Schema, described: list[tuple[str, int]]) -> None:
+    """Raise unless the columns have the types that the stream was offered with: bytes do not tell of what they are.
+
+    described: the statement's columns, after which nobody alters them until the end of the transaction.
+    """
+    stock = {row["oid"]: row["name"] for row in client.fetch(_STOCK, [oid for _, oid in described])}
+    found = [stock.get(oid, "").encode() for _, oid in described]
+    wanted = [(field.metadata or {}).get(BASE, b"") for field in schema]
+    if queries.query_of(selection) is None:
+        path = queries.table(selection).render(Quoting())
+        now = {row["name"]: short_name(row["type"]).encode() for row in client.fetch(_TYPES, path)}
+        found += [now.get(field.name, b"") for field in schema]
+        wanted += [(field.metadata or {}).get(TYPE, b"") for field in schema]
+    if found != wanted:
+        raise HandOffRefused("a column was altered since the stream was discovered")
 
 
 def may_hold_nan(data: bytes) -> bool:

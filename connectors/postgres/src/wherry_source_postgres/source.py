@@ -129,7 +129,7 @@ class PostgresSource(Source):
         selection = split.streams[0]
         schema = _selected(selection)
         yield Mark(stream=replace(selection.stream, schema=schema))
-        with self._client.snapshot():
+        with self._client.snapshot(moving=True):
             block = min(max(self.run.bytes // 16, _SMALL), _LARGE)
             for piece in handing.pieces(self._client, selection, schema, block):
                 yield Mark() if piece is None else piece
