@@ -117,6 +117,7 @@ def test_lines_on_which_readers_differ(data: Path) -> None:
 def test_heads_and_settings_that_only_we_understand(data: Path) -> None:
     for name, head in HEADS.items():
         (data / f"{name}.jsonl").write_bytes(head + (LIKE * 100).encode())
+    (data / "utf_16.jsonl").write_bytes((LIKE * 100).encode("utf-16"))
     handed, _ = both(data)
     assert {name for name, form in handed.handed.items() if form} == set(), handed.said
     write(data / "set.jsonl", "1", ["2"])

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wherry import JsonBlock, LineTemplate, WherryError
+from wherry.json_rows import quotes
 from wherry.json_rows.bulk import read_lines
-from wherry.json_rows.quotes import split
 from wherry.json_rows.shape import JsonShape
 
 INTEGERS = ["0", "-7", "123", "999999999999999", "8999999999999999", "-8999999999999999"]
@@ -111,8 +111,11 @@ ODD = {
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
 @pytest.mark.parametrize("space", ["", " "])
 @pytest.mark.parametrize("odd", [(), (0,), (1, 151), (0, 1, 150, 151, 299), range(300)])
-def test_lines_are_split_at_their_quotes(odd: Sequence[int], space: str, end: str) -> None:
+def test_lines_are_split_at_their_quotes(
+    odd: Sequence[int], space: str, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Those with fewer quotes come where they belong, whether they are none, few or all."""
+    monkeypatch.setattr(quotes, "PIECE", 512)
     usual = '{"n":%d,"s":"a, b: {%d}","x":%.2f,"b":true,"t":"é\u2028"}'
     lines = [ODD.get(n, ODD[1]) if n in odd else usual % (-n, n, n / 3) for n in range(300)]
     text = end.join([*lines, ""]) if end.strip(" ") else "\n".join(lines)
@@ -124,8 +127,18 @@ def test_lines_are_split_at_their_quotes(odd: Sequence[int], space: str, end: st
     for names in (["n", "s", "x", "b", "t"], ["t", "n"]):
         exact = block.batch(shape, names, bulk=False)
         assert template.rows(block, shape, names).equals(exact)
-        found = split(data, template.kinds, exact.schema, partial(read_lines, schema=exact.schema))
+        found = quotes.split(data, template.kinds, exact.schema, partial(read_lines, schema=exact.schema))
         assert (found is None) == (len(odd) == 300)
+
+
+def test_a_line_that_is_longer_than_a_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quotes, "PIECE", 512)
+    data = line([("a", "1"), ("b", '"x"')]) * 50 + line([("a", "2"), ("b", f'"{"y" * 2000}"')])
+    block = JsonBlock("f", 0, data)
+    shape = block.shape()
+    template = LineTemplate.of(shape, data)
+    assert template is not None
+    assert template.rows(block, shape, ["a", "b"]).column("b").to_pylist() == ["x"] * 50 + ["y" * 2000]
 
 
 @pytest.mark.parametrize(
