@@ -40,8 +40,8 @@ def there(place: Place) -> dict[str, list[Any]]:
     [
         pytest.param(point, marks=pytest.mark.fault(1, tier=tier))
         for point, tier in (
-            ("K02:kill:3", 1), ("K02:kill:15", 1), ("K15:kill:1", 1), ("K10:kill:2", 1), ("K15:kill:2", 2),
-            ("K10:kill:3", 2), ("K10:kill:4", 2),
+            ("K02:kill:3", 1), ("K02:kill:15", 1), ("K07:kill:3", 1), ("K15:kill:1", 1), ("K10:kill:2", 1),
+            ("K07:kill:9", 2), ("K15:kill:2", 2), ("K10:kill:3", 2), ("K10:kill:4", 2),
         )
     ],
 )  # fmt: skip

@@ -6,7 +6,7 @@ import queue
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -33,6 +33,7 @@ from wherry_destination_duckdb import limits
 from wherry_destination_duckdb.catalog import a_view
 from wherry_destination_duckdb.file import Database
 from wherry_destination_duckdb.held import Held
+from wherry_destination_duckdb.making import TableMaker
 
 BYTES = 16 << 20
 """A load smaller than this goes in as one table; a larger one streams into one INSERT, a few batches in flight."""
@@ -170,6 +171,10 @@ class DuckDBConnection(Connection):
         self._views += 1
         flush = self._hold if _temporary(table) else self._flush
         return ArrowWriter(self, table, schema, f"_wherry_rows_{self._views}", flush)
+
+    def maker(self, table: Identifier, schema: pa.Schema, kinds: Sequence[Part]) -> Writer:
+        self._views += 1
+        return TableMaker(self, table, schema, kinds, f"_wherry_rows_{self._views}")
 
     def insert(self, view: str, rows: pa.RecordBatchReader, statement: Part) -> int:
         """Run an INSERT that selects from `view`, which stands for these rows; how many went in."""

@@ -107,6 +107,12 @@ class Connection(ABC):
     def writer(self, table: Identifier, schema: pa.Schema) -> Writer:
         """A way to put Arrow rows of this schema into the columns of the same names, as fast as the engine can."""
 
+    def maker(self, table: Identifier, schema: pa.Schema, kinds: Sequence[Part]) -> Writer:
+        """A writer for a table that is not there yet, which gets columns of these types; `finish` is called once."""
+        columns = [SQL("{name} {type}").format(name=n, type=t) for n, t in zip(names(schema.names), kinds, strict=True)]
+        self.run(SQL("create table {table} ({columns})").format(table=table, columns=columns))
+        return self.writer(table, schema)
+
     def taker(self, form: str, table: Identifier, target: Target, load_id: int) -> Taker:
         """A way to take rows in one of the forms that the destination's capabilities name.
 

@@ -18,8 +18,7 @@ from wherry.contracts.loading import Applied, Counts, Entry, Receipt, Target
 from wherry.contracts.values import Bookmark, Progress, ReadPlan, Split
 from wherry.errors import DestinationError, NotGatheredError
 from wherry.sql import lease, state
-from wherry.sql.compose import SQL, Identifier, Part, Value
-from wherry.sql.ddl import stored
+from wherry.sql.compose import Value
 from wherry.sql.runs import load_rows
 from wherry.sql.staging import Stage
 
@@ -143,12 +142,7 @@ class SqlGathering(Gathering):
         if not self._tables[table.names[0]]:
             dialect.create_namespace(self._connection, table.names[0])
         self._tables[table.names[0]].add(target.table.lower())
-        columns: list[Part] = [
-            SQL("{name} {type}").format(name=Identifier(column.name), type=dialect.column_type(column))
-            for column in stored(target)
-        ]
-        self._connection.run(SQL("create table {table} ({columns})").format(table=table, columns=columns))
-        stage = Stage(self._connection, dialect, target, table, True, item.load_id)
+        stage = Stage(self._connection, dialect, target, table, True, item.load_id, new=True)
         for rows in item.rows:
             stage.write(rows)
         stage.finish()

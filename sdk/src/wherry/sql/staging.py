@@ -38,13 +38,15 @@ class Stage:
     """One stream of a load. table: where its rows are put.  rows: how many it took since a truncation.
 
     truncated: the target is to be emptied.  emptied: earlier rows that went when a direct target was.
+    new: the table is made with its first rows, which are all.
     unset: columns that some partial update leaves alone.  nulls: of columns of the key that lack values: in how many
     rows, and the first position of one.
     """
 
     def __init__(
-        self, connection: Connection, dialect: Dialect, target: Target, table: Identifier, direct: bool, load_id: int
-    ) -> None:
+        self, connection: Connection, dialect: Dialect, target: Target, table: Identifier, direct: bool, load_id: int,
+        new: bool = False,
+    ) -> None:  # fmt: skip
         self.target = target
         self.table = table
         self.direct = direct
@@ -54,6 +56,7 @@ class Stage:
         self.truncated = False
         self.emptied = 0
         self._load_id = load_id
+        self._new = new
         self._connection = connection
         self._dialect = dialect
         self._schema = self._wanted(target)
@@ -115,7 +118,10 @@ class Stage:
 
     def _made(self) -> Writer | Taker:
         if self._writer is None:
-            if self._form is None:
+            if self._new:
+                kinds = [self._dialect.column_type(field) for field in self._schema]
+                self._writer = self._connection.maker(self.table, self._schema, kinds)
+            elif self._form is None:
                 self._writer = self._connection.writer(self.table, self._schema)
             else:
                 self._writer = self._connection.taker(self._form, self.table, self.target, self._load_id)
@@ -123,6 +129,8 @@ class Stage:
 
     def finish(self) -> None:
         """All rows written so far are in the table when this returns."""
+        if self._new:
+            self._made()
         if self._writer is not None:
             self.rows += self._writer.finish()
 
