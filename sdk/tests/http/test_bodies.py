@@ -151,6 +151,20 @@ def test_a_slow_drip_is_given_up(serve: Any, client: Any, pieces: Any) -> None:
     assert time.monotonic() - began < 3
 
 
+def test_a_long_body_that_comes_fast_enough_may_take_longer(serve: Any, client: Any) -> None:
+    """Each piece grants more time, although the body is read in one."""
+    whole = json.dumps(list(range(700))).encode()
+
+    def slowly() -> Any:
+        yield HEAD + b"Content-Length: %d\r\n\r\n" % len(whole)
+        for start in range(0, len(whole), 200):
+            time.sleep(0.05)
+            yield whole[start : start + 200]
+
+    body, log = body_of(serve, client, lambda asked: Said(slowly(), "close"), timeout=0.15)
+    assert (body, len(log)) == (whole, 1)
+
+
 def _drip(piece: bytes) -> Any:
     while True:
         time.sleep(0.04)
