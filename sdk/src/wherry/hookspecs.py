@@ -29,7 +29,7 @@ def run_started(
 
 @hookspec
 def batch_loaded(stream: str, rows: int, bytes: int) -> None:
-    """Rows were handed to the destination; not yet committed."""
+    """Rows were handed to the destination; not yet committed. No rows: a hand-over began, which counts them later."""
 
 
 @hookspec

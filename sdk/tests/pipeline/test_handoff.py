@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from wherry import HandOffRefused, Mark, Piece, TransientError
+from wherry.hookspecs import hookimpl
+from wherry.host.hooks import observer
 from wherry.pipeline.lane import CommitEvery
 from wherry.pipeline.select import Wishes
 from wherry.testing import (
@@ -51,6 +53,22 @@ def test_a_table_is_handed_over_in_one_load() -> None:
     assert found.handed == {"orders": FORM}
     assert found.outcome.streams[0].counts["staged"] == 10
     assert found.tables["orders"].num_rows == 10
+
+
+def test_its_beginning_is_told_before_there_are_figures() -> None:
+    told: list[tuple[str, int]] = []
+
+    class Watcher:
+        @hookimpl
+        def batch_loaded(self, stream: str, rows: int) -> None:
+            told.append((stream, rows))
+
+    run_sync(
+        lambda: MemorySource.of(stream()), MemoryDestination.of(Store()), handoff=True,
+        observers=(observer(Watcher(), "watcher"),),
+    )  # fmt: skip
+    assert told[0] == ("orders", 0)
+    assert sum(rows for _, rows in told) == 10
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,8 @@ class Lane:
         """Move the split's rows; raises whatever ended it, with nothing uncommitted left behind."""
         context = self.work.context
         reader = Reader(self.source, self.split, context.budget, context.stop, context.watch, self._form)
+        for path in self._streams if self._form else ():  # counted late: whoever watches hears that it began
+            context.events.batch_loaded(stream=path, rows=0, bytes=0)
         try:
             for item in reader.items(self._idle):
                 if isinstance(item, End):
