@@ -47,6 +47,7 @@ set local extra_float_digits = 3;
 set local idle_in_transaction_session_timeout = 0;
 set local standard_conforming_strings = on;
 """)
+_STILL, _MOVING = SQL("repeatable read"), SQL("read committed")
 _SHARED = SQL(" set transaction snapshot {name};")
 _HOLDER = r"""
     select a.pid, a.usename, a.application_name, a.state,
@@ -82,7 +83,7 @@ class Client:
 
         moving: each query sees what there is when it begins, as it does once a lock is held.
         """
-        self._begin(shared, "read committed" if moving else "repeatable read")
+        self._begin(shared, _MOVING if moving else _STILL)
         try:
             yield
         finally:
@@ -95,9 +96,9 @@ class Client:
         self._begin()
         return str(self.fetch("select pg_export_snapshot() as name")[0]["name"])
 
-    def _begin(self, shared: str | None = None, level: str = "repeatable read") -> None:
+    def _begin(self, shared: str | None = None, level: Part = _STILL) -> None:
         values: dict[str, Part] = {
-            "level": SQL(level),
+            "level": level,
             "milliseconds": Literal(self.config.statement_timeout * 1000),
             "lock": Literal(round(self.config.lock_timeout * 1000)),
             "shared": SQL("") if shared is None else _SHARED(name=Literal(shared)),
