@@ -15,8 +15,9 @@ from wherry.json_rows.evolve import evolve, natural
 from wherry.json_rows.find import count
 from wherry.json_rows.flatten import flat_arrays, flat_fields, flat_row, flat_shapes
 from wherry.json_rows.paths import steps, walk
+from wherry.json_rows.seen import Seen, UnfitError
 from wherry.json_rows.shape import JsonShape
-from wherry.json_rows.wire import Documents, Found, Lines, Seen, UnfitError, Wire, converts, wire_type
+from wherry.json_rows.wire import Documents, Found, Lines, Wire, converts, wire_type
 from wherry.pipeline.lattice import InexactError
 
 BOM = b"\xef\xbb\xbf"

@@ -24,20 +24,15 @@ from wherry.json_rows.blocks import shallow
 from wherry.json_rows.bulk import LONG_NUMBER, PIECE, matches, same_numbers, widened
 from wherry.json_rows.evolve import is_json, natural
 from wherry.json_rows.paths import ALL, Step
+from wherry.json_rows.seen import Seen, UnfitError
 from wherry.json_rows.shape import JsonShape
 from wherry.json_rows.words import no_long_run
 
 ROOT = "r"
 HEAD = 64
 """Bytes of a line that are compared with others."""
-CHANGES = 20
-"""How often documents may hold something new before nobody tries any more to know all that they hold."""
 VANISHING = "[eE]-[0-9]{3}"
 WORD = (string.ascii_letters + string.digits + "+-._").encode()
-
-
-class UnfitError(Exception):
-    """Arrow's parser is not the one for this."""
 
 
 class Documents:
@@ -100,26 +95,6 @@ class Found:
     counts: list[int | None]
 
 
-class Seen:
-    """What documents held so far. whole: types of all of it; None: not known, or it is another thing each time."""
-
-    def __init__(self) -> None:
-        self.whole: pa.DataType | None = None
-        self._in_vain = 0
-
-    def again(self) -> None:
-        """Documents held nothing else."""
-        self._in_vain = max(0, self._in_vain - 1)
-
-    def other(self, table: pa.Table) -> None:
-        """Documents held something else, or they are the first ones."""
-        found = pa.struct(list(table.schema))
-        if self._in_vain == 0 and self.whole is None:
-            self.whole = found
-        self._in_vain += 1
-        self.whole = None if self.whole is None or self._in_vain > CHANGES else _both(self.whole, found)
-
-
 class Wire:
     """How to read documents whose records have a known shape. as_list: they are in lists, not an object each."""
 
@@ -152,12 +127,11 @@ class Wire:
 
     def _known(self, documents: Documents) -> pa.Table | None:
         """All that documents hold, if they hold nothing but what is known."""
-        if self._seen.whole is None:
+        if not self._seen:
             return None
         records = pa.list_(self._natural) if self._as_list else self._natural
-        schema = pa.schema(list(_with(self._seen.whole, self._path(documents.root), records)))
         try:
-            table = _table(documents, schema, "error")
+            table = _table(documents, self._seen.schema(self._path(documents.root), records), "error")
         except pa.ArrowInvalid:
             return None
         self._seen.again()
@@ -242,42 +216,6 @@ def converts(shape: JsonShape, field: pa.Field) -> bool:
     if shape.kinds & {"object", "array"} or pa.types.is_nested(field.type):
         return False
     return not (pa.types.is_string(field.type) and shape.arrow("").type == pa.float64())
-
-
-def _with(whole: pa.DataType, path: Sequence[Step], records: pa.DataType) -> pa.DataType:
-    """The type of documents with another one of the records: what is beside them is only to be of the same kind."""
-    if not path:
-        return records
-    if pa.types.is_list(whole) and path[0] is ALL:
-        return pa.list_(_with(whole.value_type, path[1:], records))
-    if not pa.types.is_struct(whole):
-        raise UnfitError
-    return pa.struct([
-        (field.name, _with(field.type, path[1:], records) if field.name == path[0] else _kind(field.type))
-        for field in whole
-    ])  # fmt: skip
-
-
-def _both(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """What either has; where they differ, the other one."""
-    if pa.types.is_list(one) and pa.types.is_list(other):
-        return pa.list_(_both(one.value_type, other.value_type))
-    if not pa.types.is_struct(one) or not pa.types.is_struct(other):
-        return one if pa.types.is_null(other) else other
-    known, new = ({field.name: field.type for field in type} for type in (one, other))
-    both = {name: _both(known[name], new[name]) for name in known if name in new}
-    return pa.struct(list((known | new | both).items()))
-
-
-def _kind(type: pa.DataType) -> pa.DataType:
-    """A type that holds all values of the kind that values of this type have in JSON."""
-    if pa.types.is_struct(type):
-        return pa.struct([(field.name, _kind(field.type)) for field in type])
-    if pa.types.is_list(type):
-        return pa.list_(_kind(type.value_type))
-    if pa.types.is_null(type) or pa.types.is_boolean(type):
-        return type
-    return pa.float64() if pa.types.is_integer(type) or pa.types.is_floating(type) else pa.string()
 
 
 def _table(documents: Documents, schema: pa.Schema, unexpected: str = "infer") -> pa.Table:
