@@ -82,6 +82,15 @@ def test_what_helps_in_wherry_yaml_is_said(folder: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out == "no bookmarks yet\n"  # of the run that was refused, nothing is kept
 
 
+def test_a_path_that_a_pipeline_names_is_said_to_stand_in_the_file(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "wherry.yaml").write_text("pipelines:\n  nightly:\n    source: gone.csv\n    destination: here.duckdb\n")
+    assert run(["run", "nightly"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[:2] == ["✗ source files: no such file or folder: gone.csv", "  path from wherry.yaml, line 3"]
+
+
 def test_a_table_that_is_not_found_is_looked_for_in_the_schemas(capsys: pytest.CaptureFixture[str]) -> None:
     for schema in ("in", "raw"):
         assert run(["sync", "shop", "wh", "--stream", "orders", "--schema", schema, "--quiet"]) == 0

@@ -165,6 +165,30 @@ def test_a_stop_commits_nothing() -> None:
     assert (again.streams[0].handed, again.streams[0].counts["staged"]) == (FORM, 10)
 
 
+def test_an_engine_that_a_stop_interrupted_is_not_said_to_refuse() -> None:
+    stop, told = threading.Event(), []
+
+    class Watcher:
+        @hookimpl
+        def message(self, text: str) -> None:
+            told.append(text)
+
+    def interrupted(_: object) -> None:
+        stop.set()
+        raise HandOffRefused("interrupted")
+
+    def run(stop: threading.Event, action: Any) -> str:
+        outcome = run_sync(
+            lambda: MemorySource.of(stream(), faults=Faults().arm("hand over", action, at=2)),
+            MemoryDestination.of(Store()), handoff=True, stop=stop, observers=(observer(Watcher(), "watcher"),),
+        )  # fmt: skip
+        return outcome.streams[0].outcome
+
+    assert (run(stop, interrupted), told) == ("stopped", [])
+    assert run(threading.Event(), HandOffRefused("no")) == "committed"
+    assert told == [f"orders: not handed over as {FORM}, but read: no"]
+
+
 class Eager(MemorySource):
     """Offers each split, and a bookmark after each piece."""
 

@@ -89,19 +89,22 @@ class Workspace:
         registry, redactor = (app.registry, app.redactor) if app else (Registry.scan(), Redactor())
         return cls(project, Environment.load(project.folder), registry, redactor)
 
-    def source(self, text: str, sets: Sequence[str] = ()) -> End:
-        """The source that `text` refers to."""
-        return self._end("source", text, sets)
+    def source(self, text: str, sets: Sequence[str] = (), origin: str | None = None) -> End:
+        """The source that `text` refers to. origin: where that was written, if not on the command line."""
+        return self._end("source", text, sets, origin)
 
-    def destination(self, text: str, sets: Sequence[str] = ()) -> End:
-        """The destination that `text` refers to."""
-        return self._end("destination", text, sets)
+    def destination(self, text: str, sets: Sequence[str] = (), origin: str | None = None) -> End:
+        """The destination that `text` refers to. origin: as of a source."""
+        return self._end("destination", text, sets, origin)
 
-    def _end(self, kind: Any, text: str, sets: Sequence[str]) -> End:
+    def _end(self, kind: Any, text: str, sets: Sequence[str], origin: str | None) -> End:
         from wherry.config.reference import resolve
 
         self.redactor.add_inside(text)
-        return self.end(resolve(kind, text, self.registry, self.project), sets)
+        reference = resolve(kind, text, self.registry, self.project)
+        if origin is not None and reference.value is not None:
+            reference = replace(reference, origin=origin)
+        return self.end(reference, sets)
 
     def end(self, reference: Reference, sets: Sequence[str] = ()) -> End:
         """The connector of a reference, configured."""

@@ -83,10 +83,11 @@ def run(app: App, /, pipeline: str, **given: Any) -> None:
 
 def _end(here: Workspace, kind: Literal["source", "destination"], pipeline: str, name: str, sets: Sequence[str]) -> End:
     """The connector that a pipeline names; an error says where the name stands."""
+    origin = here.project.origin("pipelines", pipeline, kind)
     try:
-        return here.source(name, sets) if kind == "source" else here.destination(name, sets)
+        return here.source(name, sets, origin) if kind == "source" else here.destination(name, sets, origin)
     except UsageError as error:
-        error.where = error.where or f"{kind} from {here.project.origin('pipelines', pipeline, kind)}"
+        error.where = error.where or f"{kind} from {origin}"
         raise
 
 

@@ -226,8 +226,9 @@ class Work:
         """A hand-over was given up: what it made of a table that is built aside is forgotten, types included."""
         self.refused.add(split.key)
         path = split.streams[0].stream.path
-        text = f"{path}: not handed over as {form}, but read: {why.message}"
-        self.context.events.message(level="info", text=text)
+        if not self.context.stop.is_set():  # an engine that was interrupted refuses too, and nothing is read
+            text = f"{path}: not handed over as {form}, but read: {why.message}"
+            self.context.events.message(level="info", text=text)
         with self._lock:
             self._conformers.pop(path, None)
             if self.generation is not None and self.rebuilds:
