@@ -35,8 +35,9 @@ class World:
     def sync(self, **settings: Any) -> dict[str, Any]:
         streams = tuple(self.streams.values())
         outcome = run_sync(
-            lambda: MemorySource.of(*streams, faults=self.faults), self.new(), workers=1, schema="shop", **settings
-        )
+            lambda: MemorySource.of(*streams, faults=self.faults), self.new(), schema="shop",
+            **({"workers": 1} | settings),
+        )  # fmt: skip
         return {stream.stream: stream for stream in outcome.streams}
 
     def table(self, name: str, namespace: str = "shop") -> list[dict[str, Any]]:
@@ -109,6 +110,16 @@ def test_what_is_left_behind_is_what_each_by_itself_leaves(world, places, monkey
     for name in NAMES:
         assert together[name].counts == alone[name].counts
         assert (together[name].outcome, together[name].error) == ("committed", None)
+
+
+def test_lanes_begin_with_groups_that_grow(world) -> None:
+    """So that one commits while the others read; no table is left out, none comes twice."""
+    names = [f"t{n:02d}" for n in range(30)]
+    world.streams = {name: MemoryStream(name=name, tables=(rows(name),)) for name in names}
+    outcomes = world.sync(workers=3)
+    assert sorted(world.gathered) == [4, 7, 9, 10]
+    assert {outcome.outcome for outcome in outcomes.values()} == {"committed"}
+    assert world.data() == {name: sorted((n, f"{name}{n}") for n in range(3)) for name in names}
 
 
 def test_load_ids_are_unique_and_later_ones_higher(world) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, islice, repeat
 from typing import Any
 
 from wherry.contracts.destination import Gathering, Session
@@ -36,12 +37,18 @@ def is_small(work: Work) -> bool:
 
 
 def in_groups(works: Sequence[Work], count: int) -> list[list[Work]]:
-    """The small ones, so many together that each of `count` lanes has some; none where the destination has no way."""
+    """The small ones, so many together that each of `count` lanes has some; none where the destination has no way.
+
+    Each lane's first group is larger than that of the lane before: they commit one after the other, and while one does
+    the others should read, from early on.
+    """
     if not works or type(works[0].context.session).gather is Session.gather:
         return []
     small = [work for work in works if is_small(work)]
     size = min(MOST, -(-len(small) // max(1, count)))
-    return [small[n : n + size] for n in range(0, len(small), size)] if size > 1 else []
+    sizes = chain((max(2, -(-size * n // count)) for n in range(1, count)), repeat(size))
+    waiting = iter(small)
+    return list(iter(lambda: list(islice(waiting, next(sizes))), [])) if size > 1 else []
 
 
 class Gathered:
