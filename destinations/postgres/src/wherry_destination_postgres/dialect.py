@@ -172,7 +172,8 @@ class PostgresDialect(Dialect):
 
     def layout(self, mode: str) -> Part:
         """Merged tables keep room in each page: a row that changes stays in its own, and no index has to hear of it."""
-        return SQL(" with (fillfactor = {percent})" if mode == "merge" else "").format(percent=Literal(_FILLED))
+        roomy = SQL(" with (fillfactor = {percent})").format(percent=Literal(_FILLED))
+        return roomy if mode == "merge" else super().layout(mode)
 
     def joined(self, connection: Connection, table: Identifier, columns: Sequence[str], rows: int) -> None:
         """Only these columns are looked at: it takes longer than the load if they all are."""
