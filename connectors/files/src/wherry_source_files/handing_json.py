@@ -18,7 +18,7 @@ from wherry_source_files.config import FilesConfig
 from wherry_source_files.formats import Reader
 from wherry_source_files.formats.json_rows import JsonReader
 
-_BLOCK = 4 << 20
+_BLOCK = 8 << 20
 _THREADS = 2
 """That look at blocks while another one is read."""
 

@@ -38,6 +38,8 @@ class JsonReader(Reader):
         self._misses = 0
         self._plain: dict[tuple[str, int, int], LineTemplate] = {}
         """Blocks (file, first row, bytes) that a template holds."""
+        self._lines: dict[tuple[str, int, int], int] = {}
+        """How many lines are in a block: file, first byte, bytes."""
 
     def sample(self, file: LocalFile) -> int | None:
         """Rows of the head; an estimate of all from the sizes."""
@@ -127,12 +129,15 @@ class JsonReader(Reader):
         return self._template
 
     def _blocks(self, file: LocalFile, text: TextFile) -> Iterator[JsonBlock]:
-        row, name = 0, f"file {file.rel}"
+        row, offset, name = 0, 0, f"file {file.rel}"
         if file.format == "jsonl":
             for data in json_lines(text.reader, self._size, name, self.largest):
                 if not data.isspace():
                     yield JsonBlock(name, row, data)
-                row += data.count(b"\n")
+                place, offset = (file.rel, offset, len(data)), offset + len(data)
+                if place not in self._lines:
+                    self._lines[place] = data.count(b"\n")
+                row += self._lines[place]
         else:
             for rows in json_elements(text.reader, self._size, name, self.largest):
                 yield JsonBlock(name, row, b"\n".join(rows), rows)
