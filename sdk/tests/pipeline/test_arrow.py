@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wherry.errors import DataError
 from wherry.pipeline.arrow import from_dicts
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
@@ -68,6 +71,29 @@ def test_rows_need_not_have_the_same_keys() -> None:
 )
 def test_values_of_several_kinds_are_text(values: list[Any], texts: list[str]) -> None:
     assert from_dicts([{"v": value} for value in values]).column("v").to_pylist() == texts
+
+
+def run_of() -> None:
+    """A function that nobody called."""
+
+
+class Thing:
+    """It has no text of its own."""
+
+
+@pytest.mark.parametrize("value", [object(), Thing(), run_of, (n for n in ()), [Thing()], {"a": {"b": Thing()}}])
+@pytest.mark.parametrize("beside", [None, 1, "a"])
+def test_an_object_that_only_has_an_address_is_no_value(value: Any, beside: Any) -> None:
+    with pytest.raises(DataError, match=r"^column 'v': a value is a \w+, which is no data$") as caught:
+        from_dicts([{"v": beside}, {"v": value}])
+    assert caught.value.column == "v"
+    assert str(caught.value.next).startswith("yield what it holds")
+
+
+def test_values_that_have_a_text_of_their_own_keep_it() -> None:
+    name = uuid.UUID(int=5)
+    rows = [{"v": "<b> at 0x1"}, {"v": name}, {"v": Path("a/b")}, {"v": 2 + 1j}]
+    assert from_dicts(rows).column("v").to_pylist() == ["<b> at 0x1", f'"{name}"', '"a/b"', '"(2+1j)"']
 
 
 def test_runs_of_many_rows_are_one_batch_whose_types_hold_all() -> None:

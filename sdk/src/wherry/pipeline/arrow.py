@@ -16,6 +16,7 @@ from wherry.errors import DataError
 
 _NONE = type(None)
 _SCALARS: dict[type | None, pa.DataType] = {str: pa.utf8(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+_DATA = "yield what it holds: text, numbers, dates, lists and dicts of them"
 _RUN = 1_000  # dicts converted at once: more fall out of the CPU's cache and make every collection long
 
 
@@ -74,7 +75,7 @@ def _concat(tables: list[pa.Table], rows: list[dict[str, Any]]) -> pa.Table:
 def _run(rows: Iterable[dict[str, Any]]) -> pa.RecordBatch:
     columns = _transposed(list(rows))
     _refuse_no_text(columns)
-    return pa.RecordBatch.from_pydict({name: _column(values) for name, values in columns.items()})
+    return pa.RecordBatch.from_pydict({name: _named(name, values) for name, values in columns.items()})
 
 
 def _transposed(rows: Sequence[dict[str, Any]]) -> dict[str, Sequence[Any]]:
@@ -86,6 +87,13 @@ def _transposed(rows: Sequence[dict[str, Any]]) -> dict[str, Sequence[Any]]:
         except KeyError:
             pass
     return {name: [row.get(name) for row in rows] for name in dict.fromkeys(chain.from_iterable(rows))}
+
+
+def _named(name: str, values: Sequence[Any]) -> pa.Array:
+    try:
+        return _column(values)
+    except DataError as error:
+        raise DataError(f"column {name!r}: {error.message}", column=name, next=error.next) from None
 
 
 def _column(values: Sequence[Any]) -> pa.Array:
@@ -137,7 +145,15 @@ def _refuse_no_text(names: Iterable[str]) -> None:
 
 
 def _literal(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_text)
+
+
+def _text(value: Any) -> str:
+    """The text of a value that JSON has no word for; an object that only has an address is no value."""
+    text = str(value)
+    if text.startswith("<") and " at 0x" in text:
+        raise DataError(f"a value is a {type(value).__name__}, which is no data", next=_DATA)
+    return text
 
 
 def _is_plain(t: pa.DataType) -> bool:
