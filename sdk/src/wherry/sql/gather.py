@@ -54,8 +54,7 @@ class SqlGathering(Gathering):
         self._connection = session.dialect.connect()
         self.lease = session.lease
         try:
-            with session.dialect.lock((session.meta.namespace, "")):
-                last = session.meta.next_load_id(self._connection, most)
+            last = session.meta.next_load_id(self._connection, most)
             self._ids = iter(range(last - most + 1, last + 1))
             names = session.meta.select(self._connection, "_wherry_names", ("namespace", "table_name"), {})
             self._taken = {(namespace, table) for namespace, table in names}

@@ -187,7 +187,8 @@ class Meta:
             "update {table} set number = case when number < {now} then {now} else number + 1 end + {more} "
             "where name = 'load_id' returning number"
         ).format(table=self.table("_wherry_meta"), now=self.dialect.now(), more=Literal(many - 1))
-        with self.dialect.lock((self.namespace, "")):  # one statement is a transaction; it waits for those of others
+        # one statement is a transaction, which waits for its like, and not for who fills tables under another lock
+        with self.dialect.lock((self.namespace, "", "load_id")):
             found = connection.rows(statement)
         whole = len(found) == 1 and isinstance(found[0][0], int)
         return int(found[0][0]) if whole else self._number(connection, "load_id")  # which says what is damaged
