@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from wherry.testing import HandOffRun, handed_and_read, handoff_differences
 from wherry_destination_duckdb.destination import DuckDBDestination
-from wherry_source_files.formats import delimited, text
+from wherry_source_files.formats import delimited, scan, text
 from wherry_source_files.source import FilesSource
 
 FORM = "csv-file"
@@ -18,22 +18,26 @@ GOOD = {
     "wide": ["-1234567890123456789012345678.0000000001", "0.1234567890"],
     "float": ["1e-05", "0.1", "1.25", "-3.5", "1e+20", "10.0", "3", "nan", "inf", "-0.0", "", "0.30000000000000004"],
     "date": ["2024-01-31", "0001-01-01", "9999-12-31", ""],
-    "timestamp": ["2024-01-31 00:00:00", "2024-01-31 23:59:59.5", "9999-12-31 23:59:59.999999", ""],
+    "timestamp": ["2024-01-31 00:00:00", "2024-01-31 23:59:59.5", "2024-02-29 00:00:00.50",
+                  "9999-12-31 23:59:59.999999", ""],
     "iso": ["2024-01-31T00:00:00", "0001-01-01T23:59:59.000001"],
     "bool": ["true", "false", ""],
-    "text": ["a", '"x,y"', '""', "", "NULL", "NA", '"é\n😀"', '"a""b"', "\\N", "1", 'in"side', "  a  ", "#"],
-}
+    "text": ["a", '"x,y"', '""', "", "NULL", "NA", '"é\n😀"', '"a""b"', "\\N", "1", 'in"side', "  a  ", "#",
+             '" x"', '"x "', '"\"\"x\"\" y"', '",\n1,a\n"', '5"', "a'b", '" \n"'],
+}  # fmt: skip
 FIRST = {name: literals[0] for name, literals in GOOD.items()}
 ODD = {
-    "int": ["007", "+5", " 5", "5 ", "1_000", "0x1F", "1.0", "-0", "1e2", "9223372036854775808", "NA", '""', "x"],
-    "decimal": ["1.2", "1.250", "3", ".50", "-0.00", "99999999999999999.99", "1e2", "NULL"],
+    "int": ["007", "+5", " 5", "5 ", "1_000", "0x1F", "1.0", "-0", "1e2", "9223372036854775808", "NA", '""', "x",
+            '"5"', "--5", "5\t", "9" * 40],
+    "decimal": ["1.2", "1.250", "3", ".50", "-0.00", "99999999999999999.99", "1e2", "NULL", '"1.25"', "-.50", "01.25"],
     "float": ["+inf", "NaN", "Infinity", "1e400", "1e5", "007.5", "2.50", "0x1p3"],
     "date": ["2024-1-2", "10000-01-01", "0000-01-01", "infinity", "0044-03-15 (BC)", "2024/01/02", "epoch",
-             "2024-02-30", "2024-01-02 00:00:00"],
-    "timestamp": ["2024-01-02T00:00:00", "2024-01-02 00:00:00.50", "2024-01-02 00:00:00Z", "2024-01-02 00:00",
+             "2024-02-30", "2023-02-29", "2024-01-02 00:00:00", '"2024-01-02"', "2024-04-31"],
+    "timestamp": ["2024-01-02T00:00:00", "2024-01-02 00:00:00Z", "2024-01-02 00:00",
                   "10000-01-01 00:00:00", "2024-01-02 24:00:00", "2024-01-02 00:00:00.1234567", "2024-01-02"],
     "iso": ["2024-01-02 00:00:00", "2024-01-02T00:00:00+01:00", "2024-01-02T00:00:60"],
-    "bool": ["True", "TRUE", "yes", "t", "1"],
+    "bool": ["True", "TRUE", "yes", "t", "1", '"true"'],
+    "text": ['a "b', 'a" b', ' "b"', '"b" ', '"b"c'],
 }  # fmt: skip
 SHAPES = {
     "a_field_more": b"1,2,\n", "fields_more": b"1,2,3\n", "a_field_less": b"1\n", "blank_before_quote": b'1, "x"\n',
@@ -47,9 +51,11 @@ HEADS = {
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for files, each a stream; what is behind 200 bytes is behind the sample."""
+    """A folder for files, each a stream; what is behind 200 bytes is behind the sample, and far more than one block."""
     monkeypatch.setattr(delimited, "SAMPLE_BYTES", 200)
     monkeypatch.setattr(text, "CHUNK", 200)
+    monkeypatch.setattr(scan, "_BLOCK", 61)
+    monkeypatch.setattr(delimited, "WORTH", 0)
     (tmp_path / "data").mkdir()
     return tmp_path / "data"
 
@@ -82,7 +88,8 @@ def test_literals_that_print_as_they_are_written(data: Path) -> None:
         "date": "date32[day]", "timestamp": "timestamp[us]", "iso": "timestamp[us]", "bool": "bool", "text": "string",
     }  # fmt: skip
     texts = handed.tables["text"].column("x").to_pylist()[100:]
-    assert texts == ["a", "x,y", "", None, "NULL", "NA", "é\n😀", 'a"b', "\\N", "1", 'in"side', "  a  ", "#"]
+    assert texts == ["a", "x,y", "", None, "NULL", "NA", "é\n😀", 'a"b', "\\N", "1", 'in"side', "  a  ", "#",
+                     " x", "x ", '"x" y', ",\n1,a\n", '5"', "a'b", " \n"]  # fmt: skip
 
 
 def test_literals_behind_the_sample_that_make_another_type(data: Path) -> None:

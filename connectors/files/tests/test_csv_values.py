@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from wherry import DataError
 from wherry_source_files.client import local_file
 from wherry_source_files.config import FilesConfig
+from wherry_source_files.formats import delimited
 from wherry_source_files.formats.delimited import DelimitedReader
 
 MARKERS = ("NA", "NULL", "\\N")
@@ -215,12 +218,73 @@ def read(path: str, batch_bytes: int, **options: Any) -> tuple[pa.Schema, list[l
     file = local_file(path, "any.csv")
     assert file is not None
     reader = DelimitedReader(FilesConfig(path=path, delimiter=",", **options), batch_bytes)
+    reader.alone = True
     assert list(reader.survey(file)) is not None
     rows: list[list[Any]] = []
     for batch in reader.batches(file):
         assert batch.schema == reader.schema()
         rows += [list(row) for row in zip(*(c.to_pylist() for c in batch.columns), strict=True)]
     return reader.schema(), rows
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=tables(), windows=st.booleans())
+def test_rows_that_are_like_the_head_are_the_same_as_rows_that_were_surveyed(
+    text: str, windows: bool, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "SAMPLE_BYTES", 30)
+    monkeypatch.setattr("wherry_source_files.formats.text.CHUNK", 30)
+    monkeypatch.setattr("wherry_source_files.formats.scan._BLOCK", 20)
+    path = tmp_path_factory.getbasetemp() / "like.csv"
+    path.write_bytes((text.replace("\n", "\r\n") if windows else text).encode())
+    found: list[Any] = []
+    for worth in (0, 1 << 30):
+        monkeypatch.setattr(delimited, "WORTH", worth)
+        try:
+            found.append(read(str(path), 1 << 20))
+        except DataError as error:
+            found.append(error.message)
+    assert repr(found[0]) == repr(found[1])
+
+
+PROVEN = {
+    "a,b\n" + "1,x\n" * 20 + '123456789012345678,"x,\ny"\n': True,
+    "a,b\n" + "1,x\n" * 20 + "1234567890123456789,x\n": False,
+    "a,b\n" + "0.10,x\n" * 20 + "-1234567890123456.25,\n": True,
+    "a,b\n" + "0.10,x\n" * 20 + "12345678901234567.25,\n": False,
+    "a,b\n" + "0.10,\n" * 20 + "1.00,2\n": False,
+    "a,b\n" + "0.5,1\n1.25,2\n" * 20 + "123456.123456,\n": True,
+    "a,b\n" + "0.5,1\n1.25,2\n" * 20 + "0.1234567890123456,\n": False,
+    "a,b\n" + "2024-02-29,true\n" * 20 + ",\n9999-12-31,false": True,
+    "a,b\n" + "2024-02-29,true\n" * 20 + "2023-02-29,false": False,
+    "a,b\n" + "2024-02-29,true\n" * 20 + "2024-02-28,1": False,
+    "a,b\n" + "2024-01-01T00:00:00,x\n" * 20 + "2024-01-01T23:59:59.123456,x\n": True,
+    "a,b\n" + "2024-01-01T00:00:00,x\n" * 20 + "2024-01-01T23:59:59.1234567,x\n": False,
+    "a,b\n" + "2024-01-01T00:00:00,x\n" * 20 + "2024-01-01T24:00:00,x\n": False,
+    "a,b\n" + "1,x\n" * 20 + "NA,y\n": False,
+    "a,b\n" + "1,NA\n" * 20 + "2,y\n": False,
+    "a,b\n" + "1,x\n" * 20 + "\n2,y\n": False,
+}
+
+
+@pytest.mark.parametrize("text", PROVEN)
+def test_only_what_the_head_shows_is_not_surveyed(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "SAMPLE_BYTES", 40)
+    monkeypatch.setattr("wherry_source_files.formats.text.CHUNK", 40)
+    (tmp_path / "t.csv").write_text(text)
+    file = local_file(str(tmp_path / "t.csv"), "t.csv")
+    assert file is not None
+    found = []
+    for worth in (0, 1 << 30):
+        monkeypatch.setattr(delimited, "WORTH", worth)
+        reader = DelimitedReader(FilesConfig(path=file.path), 1 << 20)
+        reader.alone = True
+        seen = len(list(reader.survey(file)))
+        rows = pa.Table.from_batches(reader.batches(file), reader.schema())
+        found.append((rows.combine_chunks(), file.digest()))
+        assert seen
+        assert bool(reader._proven) is (PROVEN[text] and not worth)
+    assert found[0] == found[1]
 
 
 CASES: list[tuple[list[str], pa.DataType, list[Any]]] = [

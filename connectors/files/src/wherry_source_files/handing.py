@@ -12,6 +12,7 @@ from wherry_source_files import handing_csv
 from wherry_source_files.client import LocalFile
 from wherry_source_files.formats import new_reader
 from wherry_source_files.formats.delimited import DelimitedReader
+from wherry_source_files.formats.scan import Scan
 from wherry_source_files.reading import Reading
 from wherry_source_files.streams import PART, FileStream
 
@@ -65,7 +66,7 @@ class Handing(Reading):
                 self._names, self._delimiter, facts = reader.layout(file)
                 handing_csv.refuse(self._config, self._names, self._delimiter)
                 wanted = self._columns() or self._names
-                self._kinds = {name: handing_csv.kind_of(name, facts[name]) for name in self._names if name in wanted}
+                self._kinds = handing_csv.kinds_of(self._names, wanted, facts)
             elif file.format == "jsonl":
                 from wherry_source_files import handing_json
 
@@ -80,7 +81,7 @@ class Handing(Reading):
     def _file(self, file: LocalFile) -> Iterator[Mark | Piece]:
         yield from self._instead(file)
         if self._names is not None:
-            yield from self._text(file)
+            yield from self._text(file, self._names)
             return
         if self._template is not None:
             yield from self._lines(file, self._template)
@@ -95,16 +96,20 @@ class Handing(Reading):
         )  # fmt: skip
         self._seen[file.rel] = file.entry()  # hashed while the engine reads
 
-    def _text(self, file: LocalFile) -> Iterator[Piece]:
+    def _text(self, file: LocalFile, names: list[str]) -> Iterator[Piece]:
         """The file, then what was counted in it while the engine reads."""
+        template = handing_csv.template(names, self._kinds, self._delimiter)
         data = {
-            "path": file.path, "names": self._names, "kinds": self._kinds, "delimiter": self._delimiter,
+            "path": file.path, "names": names, "kinds": self._kinds, "delimiter": self._delimiter,
             "header": self._config.header,
         }  # fmt: skip
         yield Piece(stream=self._path, data=data, unchanged=file.refuse_change)
-        scan = handing_csv.Scan(self._delimiter)
-        scan.read(file, self._stop.is_set)
-        yield Piece(stream=self._path, data=scan.about(), rows=None, size=file.version.size)
+        reader = self._reader(file)
+        scan = Scan(template, self._config.header, reader.batch_bytes, reader.largest // 2)
+        handing_csv.look(scan, file, self._stop.is_set)
+        if self._stop.is_set():
+            return
+        yield Piece(stream=self._path, data=handing_csv.about(scan), rows=None, size=file.version.size)
         self._seen[file.rel] = file.entry()
 
     def _lines(self, file: LocalFile, template: LineTemplate) -> Iterator[Piece]:

@@ -68,7 +68,9 @@ class Reading:
     def _survey(self, pending: list[LocalFile]) -> Iterator[Mark]:
         quiet_since = time.monotonic()
         for file in pending:
-            for _ in self._reader(file).survey(file, self._selection.limit):
+            reader = self._reader(file)
+            reader.alone = len(pending) == 1
+            for _ in reader.survey(file, self._selection.limit):
                 if time.monotonic() - quiet_since > QUIET or self._stop.is_set():
                     yield Mark()
                     quiet_since = time.monotonic()

@@ -45,8 +45,8 @@ class FileTaker(Taker):
     """Files, one at a time, each by one INSERT inside the load's transaction.
 
     parquet-file: {"path": an absolute path, "names": the file's columns in their order, "constants": column -> text}.
-    csv-file: {"path", "names", "kinds": column -> kind, "delimiter", "header"}, then what the source counted meanwhile:
-    {"lines", "delimiters", "quotes"}.
+    csv-file: {"path", "names", "kinds": column -> kind, "delimiter", "header"}, then {"lines", "within"}, by which the
+    source says that it has seen nothing else than rows of these columns and kinds.
     jsonl-file: {"path", "names": all keys, "kinds": key -> "int", "float", "text" or "bool"}, then {"lines"}, by which
     the source says that it has seen nothing else than objects of these keys and kinds, one a line.
     """
@@ -129,7 +129,7 @@ class FileTaker(Taker):
         if self._form == CSV:
             if name not in data["names"]:
                 raise HandOffRefused(f"the file has no column {name!r}")
-            return handed_csv.value(data, name, field.type, types.column_type(field))
+            return handed_csv.value(data, name, field.type)
         if self._form == JSON:
             return handed_json.value(data, name, field.type)
         constants = data.get("constants", {})

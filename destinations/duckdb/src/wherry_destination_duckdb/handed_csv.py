@@ -1,4 +1,7 @@
-"""CSV files read by DuckDB: each field as text, and each literal proven to be what its column's kind prints."""
+"""CSV files read by DuckDB, each column as its kind: the source proves what is in each row.
+
+Floats alone are read as text, and have to print as they were written.
+"""
 
 from __future__ import annotations
 
@@ -18,30 +21,24 @@ _READ = SQL(
     "null_padding = false, ignore_errors = false, compression = 'none', encoding = 'utf-8', hive_partitioning = false, "
     "filename = false, union_by_name = false)"
 )
-_CHECKED = SQL(  # a field without a value compares as unknown, and its value is null
-    "case when {unlike} then error({message}) else {value} end"
+_FLOAT = SQL(  # a field without a value compares as unknown, and its value is null
+    "case when {field}::double::varchar <> {field} and {field}::double::varchar <> {field} || '.0' "
+    "then error({message}) else {field}::double end"
 )
-_UNLIKE = {
-    "float": SQL("{text} <> {field} and {text} <> {field} || '.0'"),
-    "date": SQL("{text} <> {field} or {value} not between date '0001-01-01' and date '9999-12-31'"),
-    "timestamp ": SQL(
-        "{text} <> {field} or not ({value} >= timestamp '0001-01-01' and {value} < timestamp '10000-01-01')"
-    ),
-    "timestampT": SQL(
-        "replace({text}, ' ', 'T') <> {field} "
-        "or not ({value} >= timestamp '0001-01-01' and {value} < timestamp '10000-01-01')"
-    ),
-}
-_PLAIN = SQL("{text} <> {field}")
 _TYPES = {
-    "text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "date": pa.date32(),
-    "timestamp ": pa.timestamp("us"), "timestampT": pa.timestamp("us"),
+    "text": ("varchar", pa.string()), "int": ("bigint", pa.int64()), "float": ("varchar", pa.float64()),
+    "bool": ("boolean", pa.bool_()), "date": ("date", pa.date32()), "timestamp ": ("timestamp", pa.timestamp("us")),
+    "timestampT": ("timestamp", pa.timestamp("us")),
 }  # fmt: skip
+"""By kind: what the engine reads it as, and what it is in the table. Beside them decimals, which read as they are."""
 
 
 def source(data: dict[str, Any]) -> Part:
-    """The file as a table of texts `f0`, `f1`, …"""
-    columns = [SQL("{name}: 'varchar'")(name=Literal(field_name(at))) for at in range(len(data["names"]))]
+    """The file as a table of fields `f0`, `f1`, …"""
+    columns = [
+        SQL("{name}: {type}")(name=Literal(field_name(at)), type=Literal(_read_as(data["kinds"].get(name, "text"))))
+        for at, name in enumerate(data["names"])
+    ]
     return _READ(
         path=Literal(data["path"]), columns=columns, header=Literal(bool(data["header"])),
         delimiter=Literal(data["delimiter"]),
@@ -53,37 +50,35 @@ def field_name(position: int) -> str:
     return f"f{position}"
 
 
-def value(data: dict[str, Any], name: str, type: pa.DataType, engine: Part) -> Part:
-    """The value of a column in the target's type (engine: its name there), or an error of the engine."""
+def value(data: dict[str, Any], name: str, type: pa.DataType) -> Part:
+    """The value of a column, which has the target's type; of a float, or an error of the engine."""
     kind, position = data["kinds"].get(name, ""), data["names"].index(name)
     decimal = pa.types.is_decimal(type) and kind == f"decimal({type.precision},{type.scale})"
-    if not decimal and _TYPES.get(kind) != type:
+    if not decimal and (kind not in _TYPES or _TYPES[kind][1] != type):
         raise HandOffRefused(f"column {name!r} is {kind or 'unknown'} in the file, and {type} in its table")
-    field: Part = Identifier(field_name(position))
-    if kind == "text":
-        return field
-    cast = SQL("{field}::{type}")(field=field, type=engine)
-    unlike = _UNLIKE.get(kind, _PLAIN)(field=field, value=cast, text=SQL("{cast}::varchar")(cast=cast))
-    return _CHECKED(unlike=unlike, message=Literal(f"{UNLIKE}{position}"), value=cast)
+    field = Identifier(field_name(position))
+    return _FLOAT(field=field, message=Literal(f"{UNLIKE}{position}")) if kind == "float" else field
+
+
+def _read_as(kind: str) -> str:
+    return _TYPES[kind][0] if kind in _TYPES else kind
 
 
 def refuse_other_count(
     connection: DuckDBConnection, table: Identifier, texts: list[str], data: dict[str, Any], counted: dict[str, Any],
     rows: int,
 ) -> None:  # fmt: skip
-    """Raise unless lines and delimiters of the file are those between the rows that came, and within them.
+    """Raise unless the lines of the file are the rows that came, and those that end within them.
 
-    texts: the table's columns of text. counted: {"lines", "delimiters", "quotes": whether values may hold some}.
+    texts: the table's columns of text. counted: {"lines", "within": whether lines may end within values}.
     """
-    lines, delimiters = rows + bool(data["header"]), (rows + bool(data["header"])) * (len(data["names"]) - 1)
-    if counted["quotes"]:
-        if sum(kind == "text" for kind in data["kinds"].values()) < len(texts) or len(data["kinds"]) < len(
-            data["names"]
-        ):
-            raise HandOffRefused("columns with quoted values are left out")
+    lines = rows + bool(data["header"])
+    if counted["within"]:
+        known = sum(kind == "text" for kind in data["kinds"].values())
+        if known < len(texts) or len(data["kinds"]) < len(data["names"]):
+            raise HandOffRefused("columns with values of several lines are left out")
         lines += _within(connection, table, texts, "\n")
-        delimiters += _within(connection, table, texts, data["delimiter"])
-    if (lines, delimiters) != (counted["lines"], counted["delimiters"]):
+    if lines != counted["lines"]:
         raise HandOffRefused("the engine sees other rows than the file has")
 
 

@@ -27,6 +27,9 @@ class Reader(ABC):
     literals are kept as they are.
     """
 
+    alone = False
+    """Whether no more than one file is surveyed, so that its facts need not tell more than its types."""
+
     def __init__(
         self, config: FilesConfig, batch_bytes: int, text: frozenset[str] = frozenset(), largest: int = 1 << 28
     ) -> None:

@@ -15,9 +15,13 @@ from wherry_source_files.client import LocalFile
 from wherry_source_files.formats import SAMPLE_BYTES, Reader, too_large
 from wherry_source_files.formats.guard import Guard, RowTooLongError, UncountedRowError, WithSentinel
 from wherry_source_files.formats.literals import TEXT_FACTS, Facts, convert, observe
+from wherry_source_files.formats.scan import Scan, UnlikeError
+from wherry_source_files.formats.template import RowTemplate, is_plain, kind_of
 from wherry_source_files.formats.text import TextFile, Utf8Reader, open_text
 
 HEAD = 4 << 20
+WORTH = 8 << 20
+"""Bytes of a file from which on its rows are first held against a template."""
 
 
 class DelimitedReader(Reader):
@@ -29,6 +33,8 @@ class DelimitedReader(Reader):
         super().__init__(*args, **kwargs)
         self._facts = {}
         self._kept: dict[str, list[pa.RecordBatch]] = {}
+        self._proven: dict[str, pa.DataType] = {}
+        """Types that each literal of the only file is known to have; then Arrow's parser may make them."""
         self._room = self.batch_bytes
         self._block = max(1 << 16, min(4 << 20, self.batch_bytes))
         self._threads = True
@@ -52,7 +58,14 @@ class DelimitedReader(Reader):
         return None if file.compression or not rows else rows * file.version.size // (limit // 8)
 
     def survey(self, file: LocalFile, limit: int | None = None) -> Iterator[None]:
-        """The whole file; again with larger blocks for a long row, or without threads to find a malformed one."""
+        """The whole file; again with larger blocks for a long row, or without threads to find a malformed one.
+
+        Where each row is like those of the head, there is no more to know.
+        """
+        if self.alone and limit is None and file.version.size >= WORTH:
+            yield from self._scan(file)
+        if self._proven:
+            return
         while True:
             try:
                 yield from self._survey(file, limit)
@@ -61,6 +74,37 @@ class DelimitedReader(Reader):
                 self._grow(file)
             except UncountedRowError:
                 self._threads = False
+
+    def _scan(self, file: LocalFile) -> Iterator[None]:
+        """Set `_proven` if all rows are like those of the head; else all is as before."""
+        facts, block = self._facts, self._block
+        self._facts = {}
+        try:
+            self.sample(file)
+            template = self._template(file)
+            if template is not None:
+                with open_text(file, self.config.encoding) as text:
+                    half = block // 2  # so that no row is too long for a block of the parser
+                    yield from Scan(template, self.config.header, half, half // 2).look(text.reader)
+                    text.finish(file)
+                self._proven = {name: self._fact(name).type() for name in self._facts}
+        except (DataError, RowTooLongError, UncountedRowError, UnlikeError):
+            self._proven = {}
+        finally:
+            self._block = block
+            if not self._proven:
+                self._facts = facts
+
+    def _template(self, file: LocalFile) -> RowTemplate | None:
+        """That of the rows of the head; None where it has none, or where its rows would not tell all facts."""
+        names, delimiter, facts = self.layout(file)
+        kinds = [kind_of(facts[name]) for name in names]
+        plain = is_plain(self.config, names, delimiter) and self.config.encoding in ("utf-8", "utf-8-sig")
+        if not plain or any(facts[name].markers for name in names):
+            return None
+        known = [kind for kind in kinds if kind is not None]
+        template = RowTemplate(known, delimiter, windows=True) if len(known) == len(names) else None
+        return template if template is not None and not template.wide else None
 
     def _survey(self, file: LocalFile, limit: int | None) -> Iterator[None]:
         kept: list[pa.RecordBatch] = []
@@ -134,10 +178,11 @@ class DelimitedReader(Reader):
         self._facts |= {name: Facts() for name in names if name not in self._facts}
         guard = Guard(file, len(names), self.config.header, strict)
         source = WithSentinel(head, text.reader, guard.sentinel(delimiter) if strict else b"")
-        skip = self.config.header
+        skip = self.config.header and not self._proven  # else Arrow's parser skips its line, which has other types
         try:
             threads = self._threads and file.version.size > self._block
-            with self._open(source, names, delimiter, guard, pa.string(), threads) as batches:
+            types = {name: self._proven.get(name, pa.string()) for name in names}
+            with self._open(source, names, delimiter, guard, types, threads) as batches:
                 for batch in batches:
                     guard.rows += batch.num_rows
                     if skip and batch.num_rows:
@@ -156,7 +201,8 @@ class DelimitedReader(Reader):
             names = self._names(file, head, delimiter)
             guard = Guard(file, len(names), self.config.header, strict=False)
             row = 1 - int(self.config.header)
-            for batch in self._open(WithSentinel(head, text.reader, b""), names, delimiter, guard, pa.binary()):
+            types = dict.fromkeys(names, pa.binary())
+            for batch in self._open(WithSentinel(head, text.reader, b""), names, delimiter, guard, types):
                 for name, column in zip(names, batch.columns, strict=True):
                     if (at := _bad_text(column)) is not None:
                         return _not_utf8(file, f"row {row + at}, column {name}", name, row + at - 1)
@@ -164,12 +210,18 @@ class DelimitedReader(Reader):
         return _not_utf8(file, "some value")
 
     def _open(
-        self, source: Any, names: list[str], delimiter: str, guard: Guard, type: pa.DataType, threads: bool = False
-    ) -> Any:
+        self, source: Any, names: list[str], delimiter: str, guard: Guard, types: dict[str, pa.DataType],
+        threads: bool = False,
+    ) -> Any:  # fmt: skip
         quote = self.config.quote
         return pc.open_csv(
             pa.PythonFile(source, mode="r"),
-            read_options=pc.ReadOptions(use_threads=threads, block_size=self._block, column_names=names),
+            read_options=pc.ReadOptions(
+                use_threads=threads,
+                block_size=self._block,
+                column_names=names,
+                skip_rows=int(self.config.header and bool(self._proven)),
+            ),
             parse_options=pc.ParseOptions(
                 delimiter=delimiter,
                 quote_char=False if quote == "none" else quote,
@@ -179,7 +231,9 @@ class DelimitedReader(Reader):
                 invalid_row_handler=guard,
             ),
             convert_options=pc.ConvertOptions(
-                column_types=dict.fromkeys(names, type),
+                column_types=types,
+                true_values=["true"],
+                false_values=["false"],
                 null_values=["", *(self.config.null or ())],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
