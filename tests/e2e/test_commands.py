@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -109,6 +111,16 @@ def test_commands_on_a_destination_that_is_not_there_leave_it_so(shop: Shop) -> 
     assert shop.ok("runs", "new.duckdb") == "no runs yet\n"
     assert shop.ok("state", "show", "new.duckdb") == "no bookmarks yet\n"
     assert not Path("new.duckdb").exists()
+
+
+def test_a_table_of_another_pipeline_is_adopted_by_the_command_that_is_proposed(shop: Shop, warehouse: str) -> None:
+    Path("y.csv").write_text("a\n1\n")
+    shop.ok("sync", "y.csv", warehouse, "--schema", "two")
+    second = ["sync", "y.csv", warehouse, "--schema", "two", "--pipeline", "second"]
+    proposed = re.search(r"next: wherry (.*), or choose", shop.run(*second).err)
+    assert proposed is not None
+    shop.ok(*shlex.split(proposed[1]))
+    shop.ok(*second)
 
 
 def test_beside_a_live_writer(shop: Shop, warehouse: str) -> None:

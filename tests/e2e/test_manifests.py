@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from wherry import UsageError
 from wherry.cli.connect import Workspace
+from wherry.cli.main import run
 
 MANIFEST = """
 name: acme
@@ -59,3 +60,8 @@ def test_a_key_that_is_missing_or_unknown_is_told_with_what_helps(folder: Path) 
         Workspace.here().source("acme.yaml", ["tokn=t"])
     with pytest.raises(UsageError, match="key 'manifest' is missing"):
         Workspace.here().source("rest")
+
+
+def test_info_says_what_it_is_called_by(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plugins", "info", "acme.yaml"]) == 0
+    assert "refer to it as  acme.yaml\n" in capsys.readouterr().out

@@ -157,6 +157,10 @@ def test_debug_adds_a_traceback_without_secrets(
         (["act", "--colour"], ["✗ option '--colour' requires an argument", "  next: wherry act --help"]),
         (["act", "more"], ["✗ got unexpected extra argument (more)", "  next: wherry act --help"]),
         (["plugins", "info"], ["✗ missing argument 'NAME'", "  next: wherry plugins info --help"]),
+        (
+            ["completion"],
+            ["✗ missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish", "  next: wherry completion --help"],
+        ),
         (["state"], ["✗ missing command: one of adopt, reset, set, show", "  next: wherry state --help"]),
         (["new"], ["✗ missing command: one of destination, manifest, source", "  next: wherry new --help"]),
         (

@@ -155,8 +155,9 @@ def _again(app: App) -> str:
 
 def _named(error: WherryError, app: App, job: Job) -> WherryError:
     """The error, its next step with the destination as it was typed."""
-    if error.next:
-        error.next = error.next.replace(" DEST ", f" {shlex.join([job.typed, *_environment(app)])} ")
+    typed = shlex.join([job.typed, *_environment(app)])
+    for word in ("DEST", job.destination.new().label()) if error.next else ():  # what it calls itself is no reference
+        error.next = (error.next or "").replace(f" {word} ", f" {typed} ")
     return error
 
 

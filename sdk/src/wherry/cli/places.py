@@ -37,7 +37,7 @@ def one_place(end: End, schema: str | None, pipeline: str | None) -> Place:
     with errors_of(end):
         if not found:
             label = new_destination(end).label()
-            raise UsageError(f"nothing was ever written to {label}", next=f"wherry sync SOURCE {label}")
+            raise UsageError(f"nothing was ever written to {label}", next="wherry sync SOURCE DEST")
         several = ", ".join(f"{pipeline} (schema {schema})" for schema, pipeline in found[:6])
         raise UsageError(f"holds {len(found)} pipelines: {several}", next="say which: --pipeline NAME --schema NAME")
 

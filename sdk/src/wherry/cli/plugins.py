@@ -82,8 +82,8 @@ def _local(app: App, text: str, kind: str | None) -> Report:
 
     which: Any = kind or "source"
     here = workspace(app)
-    cls, reference, origin = here.loaded(resolve(which, text, app.registry, here.project))
-    plugin = Plugin(kind=which, name=reference.name or reference.connector, value=origin, distribution="", version="")
+    cls, reference, _ = here.loaded(resolve(which, text, app.registry, here.project))
+    plugin = Plugin(kind=which, name=reference.name or reference.connector, value=text, distribution="", version="")
     return Report(plugin, "ok", None, describe(cls))
 
 

@@ -71,6 +71,7 @@ def _usage(error: click.ClickException, app: App) -> UsageError:
     typed = [word for word in app.args[:1] if not word.startswith("-")]  # click leaves out the context at times
     command = context.command_path if context else " ".join(["wherry", *typed])
     text = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
+    text = " ".join(text.split())  # a choice is told over several lines
     message = text[:1].lower() + text[1:].rstrip(".")
     if isinstance(error, click.NoSuchOption) and context:
         options = [name for param in context.command.params for name in param.opts if name.startswith("--")]
