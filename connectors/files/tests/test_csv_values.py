@@ -267,6 +267,19 @@ PROVEN = {
 }
 
 
+def test_a_byte_that_no_text_has_is_told_of_before_a_row_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "WORTH", 0)
+    (tmp_path / "t.csv").write_bytes(b"a,b\n" + b"1,x\n" * 300_000 + b"2,\xff\n")
+    file = local_file(str(tmp_path / "t.csv"), "t.csv")
+    assert file is not None
+    reader = DelimitedReader(FilesConfig(path=file.path), 1 << 20)
+    reader.alone = True
+    with pytest.raises(DataError, match="row 300001, column b"):
+        list(reader.survey(file))
+
+
 @pytest.mark.parametrize("text", PROVEN)
 def test_only_what_the_head_shows_is_not_surveyed(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delimited, "SAMPLE_BYTES", 40)

@@ -75,10 +75,12 @@ class RowTemplate:
         self._any = self._rows(kinds, _LINES)
 
     def holds(self, data: memoryview) -> bool | None:
-        """Whether all of `data`, which ends a line, are such rows; None: they are, and lines may end in their values.
+        """Whether all of `data`, which ends a line, are such rows, in UTF-8; None: they are, and lines may end in values.
 
         Other threads run meanwhile.
         """
+        if not _is_utf8(data):
+            return False
         if _matches(data, self._usual):
             return True
         return None if _matches(data, self._any) else False
@@ -112,7 +114,19 @@ def _literals(kind: str) -> str:
     return rf"0\.[0-9]{{{scale}}}|-?{long}\.[0-9]{{{scale}}}|-0\.(?:{small})"
 
 
+def _is_utf8(data: memoryview) -> bool:
+    try:
+        _as_value(data, pa.large_string()).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
 def _matches(data: memoryview, pattern: str) -> bool:
+    return bool(pc.match_substring_regex(_as_value(data, pa.large_binary()), pattern)[0].as_py())
+
+
+def _as_value(data: memoryview, type: pa.DataType) -> pa.Array:
+    """An array of this one value, which is not copied."""
     offsets = pa.array([0, len(data)], pa.int64()).buffers()[1]
-    text = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(data)])  # without a copy
-    return bool(pc.match_substring_regex(text, pattern)[0].as_py())
+    return pa.Array.from_buffers(type, 1, [None, offsets, pa.py_buffer(data)])
