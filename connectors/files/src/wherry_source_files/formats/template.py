@@ -75,7 +75,7 @@ class RowTemplate:
         self._any = self._rows(kinds, _LINES)
 
     def holds(self, data: memoryview) -> bool | None:
-        """Whether all of `data`, which ends a line, are such rows, in UTF-8; None: they are, and lines may end in values.
+        """Whether all of `data`, whole lines, are such rows, in UTF-8; None: they are, but lines may end in values.
 
         Other threads run meanwhile.
         """
