@@ -100,6 +100,13 @@ def test_a_stream_that_has_begun_and_has_no_figures_yet_is_not_said_to_wait():
     assert plain(layout.row(stream, fit, NOW)).endswith("2.0 s  under way, no figures yet")
 
 
+def test_long_names_that_end_otherwise_can_be_told_apart():
+    found = [Stream(f"a_table_with_a_rather_long_name_{n:02}", state="committed") for n in range(2)]
+    fit = layout.columns(found, 80, bars=True)
+    names = [plain(layout.row(s, fit, NOW)).split()[0] for s in found]
+    assert names == ["a_table_w…ng_name_00", "a_table_w…ng_name_01"]
+
+
 def test_the_name_of_a_stream_that_failed_is_said_once():
     stream = Stream("orders", state="failed", error="orders: permission denied")
     assert (

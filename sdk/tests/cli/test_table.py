@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wherry.cli.table import Printer, cells, clean, cut, fit, pad, show
+from wherry.cli.table import Printer, cells, clean, cut, fit, pad, shortened, show
 
 
 def test_as_wide_as_it_takes_when_piped(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,3 +74,16 @@ def test_a_listing_that_does_not_fit_is_stacked(
         "schema    a_long_name",
         "bookmark  1",
     ]
+
+
+@given(st.text(), st.integers(1, 40))
+def test_a_shortened_name_fits_and_keeps_both_ends(text: str, width: int) -> None:
+    text = clean(text)
+    found = shortened(text, width)
+    assert cells(found) <= width
+    assert found == text or "…" in found
+
+
+def test_a_shortened_name_shows_what_differs() -> None:
+    assert shortened("sales_of_the_year_2024", 12) == "sales…r_2024"
+    assert shortened("顧客" * 10, 9) == "顧客…顧客"

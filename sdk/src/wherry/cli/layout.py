@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wherry.cli import figures
 from wherry.cli.style import Line, plain
-from wherry.cli.table import cells, clean, cut, pad
+from wherry.cli.table import cells, clean, cut, pad, shortened
 from wherry.cli.tally import Stream
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -76,7 +76,7 @@ def row(stream: Stream, fit: Columns, now: float) -> Line:
     if stream.state == "failed":
         return _failed(stream, fit)
     sign = ("■ ", "warn") if stream.state == "stopped" else ("  ", "")
-    line = [sign, (pad(cut(clean(stream.name), fit.name), fit.name), "")]
+    line = [sign, (pad(shortened(clean(stream.name), fit.name), fit.name), "")]
     if fit.bar:
         line += [("  ", ""), *bar(stream, fit.bar, now)]
     line += [("  ", ""), *_rows(stream, fit)]
@@ -186,7 +186,7 @@ def _tails(stream: Stream, fit: Columns, now: float) -> Iterator[Line]:
 
 
 def _failed(stream: Stream, fit: Columns) -> Line:
-    name = pad(cut(clean(stream.name), fit.name), fit.name)
+    name = pad(shortened(clean(stream.name), fit.name), fit.name)
     where = "aside" if stream.mode == "replace" else "committed"
     kept = f", {figures.rows(stream.committed)} {where}" if stream.committed and not fit.short else ""
     error = clean(stream.error.removeprefix(f"{stream.name}: "))

@@ -150,6 +150,19 @@ def cut(text: str, width: int) -> str:
     return "".join(kept) + "…"
 
 
+def shortened(text: str, width: int) -> str:
+    """`text` in at most `width` cells, with … in its middle: names of a family differ at their ends."""
+    if cells(text) <= width:
+        return text
+    end, used = "", 0
+    for character in reversed(text):
+        used += _cell(character)
+        if used > width // 2:
+            break
+        end = character + end
+    return cut(text, width - cells(end)) + end
+
+
 def pad(text: str, width: int, *, right: bool = False) -> str:
     """`text` filled up with spaces."""
     space = " " * (width - cells(text))
