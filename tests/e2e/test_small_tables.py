@@ -6,8 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from wherry import LeaseError, StreamError, TransientError, WherryError
+from wherry import LeaseError, Mark, StreamError, TransientError, WherryError
 from wherry.pipeline import gather
+from wherry.pipeline.lanes import Lanes
 from wherry.pipeline.select import Wish, Wishes
 from wherry.sql.gather import SqlGathering
 from wherry.testing import Faults, MemorySource, MemoryStream, run_sync
@@ -31,6 +32,7 @@ class World:
         self.streams = {name: MemoryStream(name=name, tables=(rows(name),)) for name in NAMES}
         self.faults = Faults()
         self.gathered: list[int] = []
+        self.remote = isinstance(destination(), PostgresDestination)
 
     def sync(self, **settings: Any) -> dict[str, Any]:
         streams = tuple(self.streams.values())
@@ -173,18 +175,49 @@ def test_a_table_made_by_hand_is_refused_and_the_others_are_there(world) -> None
     assert world.gathered == [5]
 
 
-def test_a_transaction_that_fails_leaves_nothing_and_each_goes_its_own_way(world, monkeypatch) -> None:
+@pytest.mark.parametrize("error", [TransientError("the connection is gone"), MemoryError(), RuntimeError("a bug")])
+def test_a_transaction_that_fails_leaves_nothing_and_each_goes_its_own_way(world, monkeypatch, error) -> None:
     record = SqlGathering._record
 
     def cut(self: Any, items: Any, now: int) -> None:
         record(self, items, now)
-        raise TransientError("the connection is gone")
+        raise error
 
     monkeypatch.setattr(SqlGathering, "_record", cut)
     outcomes = world.sync()
     assert world.gathered == []
     assert world.data() == EXPECTED
     assert all(outcomes[name].counts["inserted"] == 3 for name in NAMES)
+
+
+def test_a_lane_that_ends_by_itself_ends_the_run(world, monkeypatch) -> None:
+    """Not as a run in which nothing has changed."""
+
+    def broken(self: Any, works: Any, source: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Lanes, "_together", broken)
+    with pytest.raises(WherryError, match="a bug"):
+        world.sync()
+
+
+def test_a_source_hears_of_no_bookmark_before_it_is_committed(world, monkeypatch) -> None:
+    heard: list[Any] = []
+    read = MemorySource.read
+
+    def with_bookmark(self: Any, split: Any) -> Any:
+        yield from read(self, split)
+        yield Mark(bookmark={"up to": split.key})
+
+    def acknowledge(self: Any, split: Any, bookmark: Any) -> None:
+        heard.append((split.key, not world.remote or split.key in {r["stream"] for r in world.table("_wherry_loads")}))
+
+    monkeypatch.setattr(MemorySource, "read", with_bookmark)
+    monkeypatch.setattr(MemorySource, "acknowledge", acknowledge)
+    world.sync()
+    assert world.gathered == [0]
+    assert world.data() == EXPECTED
+    assert sorted(heard) == [(name, True) for name in NAMES]
 
 
 def test_an_answer_that_is_lost_is_no_harm(world, monkeypatch) -> None:

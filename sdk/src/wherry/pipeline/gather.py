@@ -15,7 +15,8 @@ from typing import Any
 
 from wherry.contracts.destination import Gathering, Session
 from wherry.contracts.source import Source
-from wherry.contracts.values import Progress
+from wherry.contracts.values import Bookmark, JsonValue, Progress
+from wherry.errors import NotGatheredError
 from wherry.pipeline.lane import Lane
 from wherry.pipeline.work import Context, Work, outcome_of
 
@@ -71,7 +72,7 @@ class Gathered:
         context = replace(
             self._context, session=self._gathering, events=later, outcomes=outcomes, published=set(), unsettled=set()
         )
-        twin = Work(replace(work.plan, id=""), Progress(), context)
+        twin = _Twin(replace(work.plan, id=""), Progress(), context)
         (split,) = twin.plan.splits
         try:
             if not Lane(twin, split, twin.envelope(split), source()).run():
@@ -94,6 +95,15 @@ class Gathered:
             work.adopt(twin)
             later.tell(self._context.events)
             yield work
+
+
+class _Twin(Work):
+    """A plan in a session that keeps what it is given."""
+
+    def seal(self, bookmark: Bookmark, boundaries: dict[str, JsonValue], begun: bool = False) -> JsonValue:
+        if bookmark is not None:  # which the source would hear of before anything is committed
+            raise NotGatheredError(f"plan {self.plan.key} reads up to a bookmark of its own")
+        return super().seal(bookmark, boundaries, begun)
 
 
 class _Later:

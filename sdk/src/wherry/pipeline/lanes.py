@@ -52,13 +52,15 @@ class Lanes:
         self._works = works
         self._failed: dict[int, WherryError] = {}
         self._finished: set[int] = set()
+        self._broken: WherryError | None = None
+        """What ended a lane itself."""
         context.budget.divide(self._count)
         self._lock = threading.Lock()
         self._running = self._count
         self._over = threading.Event()
 
     def run(self) -> None:
-        """Work until all splits are done, failed or stopped. Signals are served meanwhile."""
+        """Work until all splits are done, failed or stopped. Signals are served meanwhile. Raises what ended a lane."""
         threads = [threading.Thread(target=self._lane, name=f"lane {i}", daemon=True) for i in range(self._count)]
         try:
             for thread in threads:
@@ -70,6 +72,8 @@ class Lanes:
                 if thread.ident is not None:
                     thread.join(timeout=10)
             raise
+        if self._broken is not None:
+            raise self._broken
 
     def _await(self) -> None:
         """Until all have ended, or the run is to stop and they do not.
@@ -106,6 +110,10 @@ class Lanes:
                     self._guard(work, lambda work=work: self._publish(work))
                     self._finish(work)
                 failpoint("K15")
+        except BaseException as error:  # no work answers for it: what is left undone must not pass for unchanged
+            self._broken = explain(error)
+            self._broken.__cause__ = error
+            self._context.stop.set()
         finally:
             if not self._context.watch.left:  # else a thread may still be in it
                 _close(source)
@@ -143,7 +151,7 @@ class Lanes:
                 for work in [] if stop.is_set() or self._context.watch.left else group.commit():
                     self._finish(work)
                     done.add(id(work))
-            except WherryError:  # none of them is committed, or nobody knows: each is done by itself, and says so
+            except BaseException:  # none of them is committed, or nobody knows: each is done by itself, and says so
                 log.debug("not committed together", exc_info=True)
         return [work for work in works if id(work) not in done], rest
 
