@@ -54,27 +54,36 @@ class Scan:
             self.within = self.within or holds is None
 
     def _blocks(self, reader: _Bytes) -> Iterator[memoryview]:
-        """Whole rows, not copied. The header is looked at here."""
+        """Whole rows. The header is looked at here."""
         rest, header = b"", self._header
-        while data := reader.read(self._block):
-            block = rest + data if rest else data
-            end, first = _end(block), 0
+        while block := reader.read(self._block):
+            start = block.find(b"\n") + 1
+            row = rest + block[:start]
+            if header or not start or b'"' in row:
+                block, start = rest + block, 0
+            elif rest:  # a row of its own, so that what follows need not be copied
+                yield self._counted(row, 0, len(row))
+            else:
+                start = 0
+            end = _end(block, start)
             if header and end:
-                first = block.find(b"\n") + 1
-                self._look_at_header(block[: first - 1])
-                header = False
-            rest = block[max(end, first) :]
+                start = block.find(b"\n") + 1
+                self._look_at_header(block[: start - 1])
+                header, end = False, max(start, end)
+            rest = block[end:]
             if len(rest) > self._longest:
                 raise UnlikeError("a row is very long")
-            if first < end:
-                self.lines += block.count(b"\n", first, end)
-                yield memoryview(block)[first:end]
+            if start < end:
+                yield self._counted(block, start, end)
         if header and rest:
             self._look_at_header(rest)
         elif rest:
             rest += b"" if rest.endswith(b"\n") else b"\n"
-            self.lines += rest.count(b"\n")
-            yield memoryview(rest)
+            yield self._counted(rest, 0, len(rest))
+
+    def _counted(self, block: bytes, start: int, end: int) -> memoryview:
+        self.lines += block.count(b"\n", start, end)
+        return memoryview(block)[start:end]
 
     def _look_at_header(self, line: bytes) -> None:
         if not self._template.is_header(line):
@@ -82,12 +91,12 @@ class Scan:
         self.lines += 1
 
 
-def _end(block: bytes) -> int:
+def _end(block: bytes, start: int) -> int:
     """Behind the last row that is whole: where quotes come in pairs before it, if there is such a place."""
-    last = end = block.rfind(b"\n") + 1
-    odd = block.count(b'"', 0, end) % 2
-    while odd and end:
-        before = block.rfind(b"\n", 0, end - 1) + 1
+    last = end = max(start, block.rfind(b"\n", start) + 1)
+    odd = block.count(b'"', start, end) % 2
+    while odd and end > start:
+        before = max(start, block.rfind(b"\n", start, end - 1) + 1)
         odd = (odd + block.count(b'"', before, end)) % 2
         end = before
-    return end or last
+    return end if end > start else last
