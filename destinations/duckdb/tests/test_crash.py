@@ -111,6 +111,22 @@ def test_killed_in_the_middle_of_a_write(driver: Any, make: Any) -> None:
     assert driver.read(driver.target()) == [{"id": -1, "note": "before"}]
 
 
+@pytest.mark.parametrize("mode", ["merge", "history"])
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_killed_while_staged_rows_go_to_a_file(driver: Any, mode: str, place: str) -> None:
+    """It has no name: nothing is there that somebody would have to sweep, and the next run ends as ever."""
+    spilling = f"{RUN}\nimport wherry_destination_duckdb.load as load\nload.BYTES = 1\n"
+    for when in (1, 4, 7):
+        child = driver.child(f"{spilling}at({place!r}, load.Spilled, 'write', {when})\nwork({mode!r})")
+        _, error = child.communicate(timeout=60)
+        assert child.returncode in (-signal.SIGKILL, 0), error
+        assert {path.suffix for path in driver.path.parent.iterdir()} <= {".duckdb", ".wal"}
+    child = driver.child(f"{spilling}work({mode!r})")
+    _, error = child.communicate(timeout=60)
+    assert child.returncode == 0, error
+    assert content(driver) == expected(mode)
+
+
 def test_killed_between_new_columns_and_rows(driver: Any, make: Any) -> None:
     """Columns may be there before the rows; never the other way round."""
     driver.run(driver.target(exclusive=False), make({"id": 1, "note": "a"}))

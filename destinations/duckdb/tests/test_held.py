@@ -1,13 +1,16 @@
-"""Staged rows are read where they are, in Arrow, or from a table of the engine's: the tables are the same."""
+"""Staged rows are read where they are, in memory or in a file, or from a table of the engine's, with one result."""
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from wherry import KIND, Counts, Entry
-from wherry_destination_duckdb.held import Held
+from wherry import KIND, Counts, Entry, ResourceError
+from wherry_destination_duckdb import held
+from wherry_destination_duckdb.held import Held, Spilled, StagedRows
 
 KINDS = pa.schema([
     pa.field("id", pa.utf8(), metadata={KIND: b"uuid"}), pa.field("said", pa.utf8(), metadata={KIND: b"json"}),
@@ -17,25 +20,33 @@ KINDS = pa.schema([
 ONE, TWO = "8b4de4c0-0000-4000-8000-000000000001", "8b4de4c0-0000-4000-8000-000000000002"
 
 
-@pytest.fixture(params=["where they are", "in a table"])
+@pytest.fixture(params=["in memory", "in a file", "in a table", "from a file into a table"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The latter: nothing fits into memory."""
-    if request.param == "in a table":
-        monkeypatch.setattr("wherry_destination_duckdb.load.BYTES", 1)
+    """Where the rows are when the load is committed."""
+    if "file" in request.param:
+        monkeypatch.setattr("wherry_destination_duckdb.load.BYTES", 1)  # nothing fits into memory
+        monkeypatch.setattr(held, "PIECE", 4096)
+    if "table" in request.param:
+        monkeypatch.setattr(StagedRows, "show", lambda self: None)
     return request.param
 
 
 @pytest.fixture
-def scans(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One entry each time that held rows were read."""
-    seen: list[int] = []
-    stream = Held.__arrow_c_stream__
+def scans(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """From where statements read rows."""
+    seen: set[str] = set()
 
-    def counted(self: Held, requested_schema: object = None) -> object:
-        seen.append(1)
-        return stream(self, requested_schema)
+    def watched(kind: Any, place: str) -> None:
+        stream = kind.__arrow_c_stream__
 
-    monkeypatch.setattr(Held, "__arrow_c_stream__", counted)
+        def counted(self: Any, requested_schema: object = None) -> object:
+            seen.add(place)
+            return stream(self, requested_schema)
+
+        monkeypatch.setattr(kind, "__arrow_c_stream__", counted)
+
+    watched(Held, "in memory")
+    watched(Spilled, "in a file")
     return seen
 
 
@@ -45,7 +56,7 @@ def numbered(make: Any, start: int, stop: int, note: str) -> pa.RecordBatch:
 
 
 @pytest.mark.parametrize("mode", ["merge", "history", "append"])
-def test_the_same_rows_and_counts(driver: Any, make: Any, mode: str, way: str, scans: list[int]) -> None:
+def test_the_same_rows_and_counts(driver: Any, make: Any, mode: str, way: str, scans: set[str]) -> None:
     key = () if mode == "append" else ("id",)
     target = driver.target(mode=mode, key=key, exclusive=False)
     first = driver.run(target, numbered(make, 0, 3000, "old"))
@@ -54,7 +65,7 @@ def test_the_same_rows_and_counts(driver: Any, make: Any, mode: str, way: str, s
     again = again.set_column(1, "note", pa.array([f"last {n}" for n in range(2000, 2500)]))
     twice = pa.Table.from_batches([again, later]).combine_chunks().to_batches()[0]
     second = driver.run(target, twice)
-    assert bool(scans) == (way == "where they are")
+    assert scans == ({way} if "table" not in way else set())
     applied = [receipt.applied["orders"] for receipt in (first, second)]
     assert [done.staged for done in applied] == [3000, 2500]
     if mode == "append":
@@ -103,3 +114,37 @@ def test_a_truncation_and_a_grown_schema_in_the_middle(driver: Any, make: Any, w
     assert driver.sql("select id, note, more from shop.orders order by id") == [
         (2, "new 2", None), (3, "wide 3", 1), (4, "wide 4", 2), (5, "wide 5", 3),
     ]  # fmt: skip
+
+
+def test_what_is_in_a_file_leaves_nothing_behind(driver: Any, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wherry_destination_duckdb.load.BYTES", 1)
+    target = driver.target(mode="merge", key=("id",))
+    session, plan = driver.open(), driver.plan(target)
+    session.start(plan)
+    folder = Path(session.dialect._database.path).parent
+    before = sorted(folder.iterdir())
+    load = driver.stage(session, plan, target, numbered(make, 0, 100, "new"))
+    assert sorted(folder.iterdir()) == before
+    load.abort()
+    session.close()
+    assert [path.suffix for path in folder.iterdir()] == [".duckdb"]
+
+
+def test_a_disk_that_is_full(driver: Any, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = driver.target(mode="merge", key=("id",))
+    driver.run(target, numbered(make, 0, 10, "old"))
+    monkeypatch.setattr("wherry_destination_duckdb.load.BYTES", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "r+b", buffering=0))  # noqa: SIM115
+        session, plan = driver.open(), driver.plan(target)
+        session.start(plan)
+        load = session.begin(plan, plan.splits[0])
+        load.prepare(target)
+        with pytest.raises(ResourceError, match=f"the disk of {driver.path.parent} is full"):
+            load.write("orders", numbered(make, 0, 1000, "new"))
+        load.abort()
+        session.close()
+    assert dict(driver.sql("select id, note from shop.orders")) == {n: f"old {n}" for n in range(10)}
+    driver.run(target, numbered(make, 5, 1000, "new"))
+    found = dict(driver.sql("select id, note from shop.orders"))
+    assert found == {n: f"{'old' if n < 5 else 'new'} {n}" for n in range(1000)}

@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -32,7 +33,7 @@ from wherry import (
 from wherry_destination_duckdb import limits
 from wherry_destination_duckdb.catalog import a_view
 from wherry_destination_duckdb.file import Database
-from wherry_destination_duckdb.held import Held
+from wherry_destination_duckdb.held import Held, Spilled, StagedRows
 from wherry_destination_duckdb.making import TableMaker
 
 BYTES = 16 << 20
@@ -56,6 +57,7 @@ class DuckDBConnection(Connection):
         self._views = 0
         self._catalog = ""
         self._stream: Stream | None = None
+        self._spilled: list[Spilled] = []
         self._readers: weakref.WeakSet[pa.RecordBatchReader] = weakref.WeakSet()
 
     def _execute(self, statement: Part) -> duckdb.DuckDBPyConnection:
@@ -169,8 +171,16 @@ class DuckDBConnection(Connection):
 
     def writer(self, table: Identifier, schema: pa.Schema) -> Writer:
         self._views += 1
-        flush = self._hold if _temporary(table) else self._flush
-        return ArrowWriter(self, table, schema, f"_wherry_rows_{self._views}", flush)
+        view = f"_wherry_rows_{self._views}"
+        if _temporary(table):
+            return StagedRows(self, table, schema, view, self._hold)
+        return ArrowWriter(self, table, schema, view, self._flush)
+
+    def spilled(self, schema: pa.Schema) -> Spilled:
+        """A file for rows that memory does not hold, until this closes."""
+        made = Spilled(schema, Path(self._database.path).parent)
+        self._spilled.append(made)
+        return made
 
     def maker(self, table: Identifier, schema: pa.Schema, kinds: Sequence[Part]) -> Writer:
         self._views += 1
@@ -182,7 +192,7 @@ class DuckDBConnection(Connection):
         with self._shown(view, rows):
             return self.run(statement)
 
-    def show(self, view: str, rows: Held, table: Identifier) -> bool:
+    def show(self, view: str, rows: Held | Spilled, table: Identifier) -> bool:
         """Let `view` stand for these rows from now on; False if they would be of other types than in `table`."""
         self.rest()
         try:
@@ -252,6 +262,8 @@ class DuckDBConnection(Connection):
         for reader in self._readers:
             reader.close()
         self._cursor.close()
+        for spilled in self._spilled:
+            spilled.close()
 
 
 class Stream:
@@ -314,7 +326,6 @@ class ArrowWriter(Writer):
         self, connection: DuckDBConnection, table: Identifier, schema: pa.Schema, view: str, flush: int
     ) -> None:
         self._connection = connection
-        self._table = table
         self._schema = schema
         self._view = view
         self._flush = flush
@@ -362,16 +373,6 @@ class ArrowWriter(Writer):
         kept.reverse()
         rows = pa.RecordBatchReader.from_batches(self._schema, (kept.pop() for _ in range(len(kept))))
         self._taken += self._connection.insert(self._view, rows, self._statement)
-
-    def show(self) -> tuple[Identifier, int] | None:
-        """Staging that fits into memory is not copied into the engine's own."""
-        if self._stream is not None or self._taken or not self._batches or not _temporary(self._table):
-            return None
-        if self._connection.wide or not self._connection.show(
-            self._view, Held(self._schema, self._batches), self._table
-        ):
-            return None
-        return Identifier(self._view), sum(rows.num_rows for rows in self._batches)
 
     def drop(self) -> None:
         self._batches.clear()
