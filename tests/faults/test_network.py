@@ -203,7 +203,8 @@ def test_a_backend_of_the_source_ended_in_mid_copy(wherry, new_ledger, source_da
     proxy.limit(1 << 20)
     child = wherry.start(*wherry.syncing(served, duckdb_place, "replace"))
     copying = (  # more of it than the sockets' buffers hold is still to come
-        "select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'copy (%' and wait_event = 'ClientWrite'"
+        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "where query ilike 'copy (%' and wait_event = 'ClientWrite'"
     )
     with psycopg.connect(source_database, autocommit=True) as session:
         until(lambda: session.execute(copying).fetchall())
