@@ -49,6 +49,28 @@ def test_a_changed_file_is_read_whole(content: str, write: Any, files: Any) -> N
     assert files(path).plan(read.bookmarks[-1]) == []
 
 
+def test_a_file_that_is_read_in_another_way_is_read_again(write: Any, files: Any) -> None:
+    path = write("t.csv", "a;b\n1;M\u00fcller\n".encode("cp1252"))
+    cyrillic = files(path, encoding="cp1251").read()
+    bookmark = cyrillic.bookmarks[-1]
+    assert [row["b"] for row in cyrillic.rows] == ["M\u044cller"]
+    assert files(path, encoding="cp1251").plan(bookmark) == []
+    again = files(path, encoding="cp1252").read(bookmark)
+    assert [row["b"] for row in again.rows] == ["M\u00fcller"]
+    assert files(path, encoding="cp1252").plan(again.bookmarks[-1]) == []
+    assert files(path, encoding="cp1252", null="M\u00fcller").read(again.bookmarks[-1]).rows == [{"a": 1, "b": None}]
+
+
+def test_files_of_a_folder_that_are_read_in_another_way_replace_their_rows(write: Any, files: Any) -> None:
+    for name in ("in/p.csv", "in/q.csv"):
+        write(name, "a|b,c\n1|2,3\n")
+    folder = write("in/r.csv", "a|b,c\n").parent
+    bookmark = files(folder / "*.csv").read().bookmarks[-1]
+    again = files(folder / "*.csv", delimiter="pipe").read(bookmark)
+    assert [row["b,c"] for row in again.rows] == ["2,3", "2,3"]
+    assert [name for parts in again.parts for names in parts.values() for name in names] == ["p.csv", "q.csv", "r.csv"]
+
+
 def test_same_size_and_time_is_believed(write: Any, files: Any) -> None:
     path = write("t.csv", ONE)
     bookmark = files(path).read().bookmarks[-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 from wherry import ConnectorConfig
@@ -31,6 +31,11 @@ class FilesConfig(ConnectorConfig):
         description="Unquoted CSV literals that are NULL in every column, comma separated; if not given, "
         r"NA, NULL and \N in columns that are not text. An empty unquoted field is always NULL",
     )
+
+    def reading(self) -> dict[str, Any]:
+        """What decides which rows the bytes of a file are, as far as it is set."""
+        names = {"format", "delimiter", "quote", "escape", "encoding", "header", "null"}
+        return self.model_dump(mode="json", include=names, exclude_defaults=True)
 
     @field_validator("null", mode="before")
     @classmethod

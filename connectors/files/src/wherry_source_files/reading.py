@@ -35,7 +35,7 @@ class Reading:
         self._found = found
         self._selection = selection
         self._path = selection.stream.path
-        self._seen: dict[str, Any] = dict((bookmark or {}).get("files", {}))
+        self._seen = remembered(bookmark, config)
         self._known_cursor: dict[str, str] | None = (bookmark or {}).get("cursor")
         self._run = run
         self._stop = run.stop
@@ -117,7 +117,8 @@ class Reading:
         """One after each file; after each hundredth part of them where there are very many, for it lists them all."""
         if self._selection.limit is None:
             cursor = self._cursor.to_json() if self._cursor else None
-            yield Mark(bookmark={"files": dict(self._seen)} | ({"cursor": cursor} if cursor else {}))
+            more = {"cursor": cursor, "reading": self._config.reading()}
+            yield Mark(bookmark={"files": dict(self._seen)} | {key: value for key, value in more.items() if value})
 
     def _columns(self) -> tuple[str, ...] | None:
         """Columns asked for, and those that the pipeline needs beside them."""
@@ -155,6 +156,15 @@ class Reading:
             types: Mapping[str, str] = self._selection.types
             self._readers[file.format] = new_reader(file.format, self._config, self._run, types)
         return self._readers[file.format]
+
+
+def remembered(bookmark: Any, config: FilesConfig) -> dict[str, Any]:
+    """The files that a bookmark knows; read otherwise than they would be now, they count as changed."""
+    known = bookmark or {}
+    files = dict(known.get("files", {}))
+    if known.get("reading", {}) == config.reading():
+        return files
+    return {rel: entry | {"size": -1} for rel, entry in files.items()}
 
 
 def with_part(schema: pa.Schema, found: FileStream) -> pa.Schema:

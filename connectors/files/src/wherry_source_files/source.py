@@ -25,14 +25,15 @@ from wherry import (
 from wherry_source_files.config import FilesConfig
 from wherry_source_files.formats import new_reader
 from wherry_source_files.handing import Handing, form_of
-from wherry_source_files.reading import Reading, with_part
+from wherry_source_files.reading import Reading, remembered, with_part
 from wherry_source_files.streams import PART, FileStream, identity, streams
 
 
 class FilesSource(Source):
     """Local files: CSV, TSV, JSON lines, JSON, Parquet, Arrow; the text formats also compressed (gz, zst).
 
-    A bookmark is {"files": {path below the base: {"size", "mtime_ns", "sha256"}}}, with "cursor" where one is used.
+    A bookmark is {"files": {path below the base: {"size", "mtime_ns", "sha256"}}}, with "cursor" where one is used, and
+    "reading" where it is set how files are read.
     """
 
     Config: ClassVar[type[FilesConfig]] = FilesConfig
@@ -125,7 +126,7 @@ class FilesSource(Source):
         if known.open is not None and selection.mode != "replace" and key not in known.missing:
             return known.open
         if bookmark is not None:
-            if not self._news(found, selection, bookmark["files"]):
+            if not self._news(found, selection, remembered(bookmark, self.config)):
                 return None
             self._refuse_twice(found, selection)
         whole = selection.mode == "replace"
@@ -136,7 +137,8 @@ class FilesSource(Source):
         """Appending a changed file whole would add the rows it had before a second time."""
         if not found.many and selection.mode == "append" and not selection.cursor:
             raise UsageError(
-                f"stream {found.name}: its file changed, and to append it again would add its earlier rows twice",
+                f"stream {found.name}: its file changed, or is read in another way, and to append it again would add "
+                "its earlier rows twice",
                 key="mode",
                 next="--full-refresh with --mode replace; or name what tells new rows: --cursor COLUMN, --key COLUMN",
             )
