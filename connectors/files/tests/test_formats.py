@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import uuid
 from datetime import datetime
@@ -14,6 +15,7 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 from wherry import KIND, DataError
+from wherry_source_files.formats.text import Utf8Reader
 
 ROWS = [{"id": i, "name": f"näme {i}", "score": i / 4, "ok": i % 2 == 0} for i in range(5000)]
 TABLE = pa.Table.from_pylist(ROWS)
@@ -150,3 +152,12 @@ def test_a_limit_spares_the_rest_of_the_file(suffix: str, write: Any, files: Any
     }[suffix]
     read = files(write(f"t.{suffix}", content), bytes=1 << 18).read(limit=3)
     assert [(row["id"], str(row["n"])) for row in read.rows] == [(0, "0.5"), (1, "0.5"), (2, f"{10**20 + 2}.0")]
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+def test_a_sample_ends_with_a_whole_character(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wherry_source_files.formats.text.CHUNK", size)
+    whole = "aü€😀."
+    reader = Utf8Reader(io.BytesIO(whole.encode()), "t.csv", "utf-8", limit=size)
+    found = reader.read().decode()
+    assert (found, reader.cut, reader.read()) == (whole.encode()[:size].decode(errors="ignore"), True, b"")

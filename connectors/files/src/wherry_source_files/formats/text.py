@@ -38,13 +38,15 @@ class Utf8Reader:
         size: at most so many before they are recoded, where all of a text is read.
         """
         if self._limit is not None and self._offset >= self._limit:
-            self.cut = self.cut or bool(self._raw.read(1))
             return b""
         most = size if 0 < size < CHUNK or (size > 0 and self._limit is None) else CHUNK
         while True:
             data = self._raw.read(most)
             text = self._recode(self._start(data) if self._first else data)
             self._offset += len(data)
+            if self._limit is not None and self._offset >= self._limit and self._raw.read(1):
+                self.cut = True
+                return text[: len(text) - _begun(text)]
             if text or not data:
                 return text
 
@@ -75,6 +77,13 @@ class Utf8Reader:
                 key="encoding",
                 next="give its encoding: --set encoding=latin-1",
             ) from None
+
+
+def _begun(text: bytes) -> int:
+    """How many bytes at the end are the beginning of a character."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(text[-4:])
+    return len(decoder.getstate()[0])
 
 
 class TextFile:
